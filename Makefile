@@ -1,0 +1,45 @@
+# The recipes that people and CI share. `make help` lists them.
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help
+help: ## list the recipes
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+.PHONY: run
+run: ## build and serve on :9091, data in ./data
+	$(CARGO) run --release --
+
+.PHONY: cluster
+cluster: ## build and serve three replicas on :9091, :9092 and :9093, data in ./data/cluster
+	$(CARGO) build --release
+	scripts/cluster
+
+.PHONY: test-deps
+test-deps: ## install what the tests compare with: the original Pushgateway, Prometheus, its Python client, etcd
+	scripts/install-test-deps
+
+.PHONY: test
+test: ## run all tests (after `make test-deps`)
+	$(CARGO) test
+
+.PHONY: bench
+bench: ## measure alone and beside the original (after `make test-deps`; BENCH_ARGS=--quick to try it)
+	$(CARGO) bench --bench isolated --bench log --bench versus -- $(BENCH_ARGS)
+
+.PHONY: bench-cluster
+bench-cluster: ## measure three replicas beside etcd (after `make test-deps`; BENCH_ARGS=--quick to try it)
+	$(CARGO) bench --bench cluster -- $(BENCH_ARGS)
+
+.PHONY: verify
+verify: ## everything that a change must pass; writes nothing
+	$(CARGO) fmt --check
+	$(CARGO) clippy --quiet --all-targets -- -D warnings
+	$(MAKE) --no-print-directory test
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items
+
+.PHONY: fix
+fix: ## the same rules as verify, applied to the tree
+	$(CARGO) clippy --quiet --all-targets --fix --allow-dirty --allow-staged
+	$(CARGO) fmt

@@ -1,0 +1,127 @@
+//! What a push would do, worked out before anything is changed.
+
+use std::sync::Arc;
+
+use crate::group::examine::{Examined, examine};
+use crate::group::family::Families;
+use crate::group::hash::{Hashes, SeriesHasher};
+use crate::group::key::GroupingKey;
+use crate::group::mutation::{PushMode, PushedFamily};
+use crate::group::stored::{Group, StoredFamily};
+use crate::group::times::is_time_family;
+use crate::pb::client::MetricType;
+
+/// A push, held against the group that it changes.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) key: &'a GroupingKey,
+    /// The group as it is, if there is one.
+    pub(crate) group: Option<Arc<Group>>,
+    /// What is to be stored, sorted by name.
+    pub(crate) pushed: Vec<Planned<'a>>,
+    /// What goes without being replaced, sorted by name.
+    pub(crate) removed: Vec<Arc<StoredFamily>>,
+}
+
+/// One family of a push.
+#[derive(Debug)]
+pub(crate) struct Planned<'a> {
+    pub(crate) family: &'a PushedFamily,
+    /// The group's present family of this name.
+    pub(crate) replaced: Option<Arc<StoredFamily>>,
+    pub(crate) examined: Examined,
+    /// The type that the name has in other groups, if it is there.
+    pub(crate) kind_of_others: Option<MetricType>,
+    /// Name and help as they are stored already, to be shared.
+    pub(crate) texts: Option<(Arc<str>, Arc<str>)>,
+    /// Makes the fingerprints of its series.
+    pub(crate) series: SeriesHasher,
+}
+
+impl<'a> Plan<'a> {
+    /// None: the push is not what [`crate::group::sanitize`] makes. It must not be stored.
+    pub(crate) fn new(
+        hashes: &Hashes,
+        stored: &Families,
+        group: Option<Arc<Group>>,
+        key: &'a GroupingKey,
+        mode: PushMode,
+        families: &'a [PushedFamily],
+    ) -> Option<Self> {
+        if !families.is_sorted_by(|a, b| a.name < b.name) {
+            return None;
+        }
+        let pushed = families
+            .iter()
+            .map(|family| Planned::new(hashes, stored, group.as_deref(), family))
+            .collect::<Option<Vec<_>>>()?;
+        let is_pushed = |name: &str| families.binary_search_by(|f| (*f.name).cmp(name)).is_ok();
+        let removed = match (mode, &group) {
+            (PushMode::Replace, Some(group)) => group
+                .families
+                .iter()
+                .filter(|old| !is_time_family(&old.name) && !is_pushed(&old.name))
+                .map(Arc::clone)
+                .collect(),
+            _ => Vec::new(),
+        };
+        Some(Plan { key, group, pushed, removed })
+    }
+
+    /// The pushed family with this name.
+    pub(crate) fn pushed(&self, name: &str) -> Option<&Planned<'a>> {
+        let at = self.pushed.binary_search_by(|p| (*p.family.name).cmp(name)).ok()?;
+        self.pushed.get(at)
+    }
+
+    /// Whether the group has a family of this name which this push removes or replaces.
+    pub(crate) fn displaces(&self, name: &str) -> bool {
+        self.pushed(name).is_some_and(|pushed| pushed.replaced.is_some())
+            || self.removed.binary_search_by(|old| (*old.name).cmp(name)).is_ok()
+    }
+
+    /// Series that the push adds and takes away.
+    pub(crate) fn series_change(&self) -> (u64, u64) {
+        let added = self.pushed.iter().map(|p| u64::from(p.examined.series)).sum();
+        let replaced = self.pushed.iter().filter_map(|p| p.replaced.as_ref());
+        let gone = replaced.chain(&self.removed).map(|old| u64::from(old.series)).sum();
+        (added, gone)
+    }
+}
+
+impl<'a> Planned<'a> {
+    /// Name and help: the stored copies where they are the same. Most groups have the same families
+    /// with the same help.
+    pub(crate) fn shared_texts(&self) -> (Arc<str>, Arc<str>) {
+        let Some((name, help)) = &self.texts else {
+            return (Arc::from(&*self.family.name), Arc::from(&*self.family.help));
+        };
+        let same = **help == *self.family.help;
+        let help = if same { Arc::clone(help) } else { Arc::from(&*self.family.help) };
+        (Arc::clone(name), help)
+    }
+
+    fn new(
+        hashes: &Hashes,
+        stored: &Families,
+        group: Option<&Group>,
+        family: &'a PushedFamily,
+    ) -> Option<Self> {
+        if family.name.is_empty() || is_time_family(&family.name) {
+            return None;
+        }
+        let replaced = group.and_then(|group| group.family(&family.name)).map(Arc::clone);
+        let series = hashes.series(&family.name);
+        let examined =
+            examine(&family.name, family.kind, &family.metrics, &series, replaced.as_deref())?;
+        let entry = stored.get(&family.name);
+        let of_group = usize::from(replaced.is_some());
+        let kind_of_others = entry.filter(|entry| entry.members.len() > of_group).map(|e| e.kind);
+        let texts = entry.and_then(|entry| {
+            let first = || entry.members.iter().next().map(|first| &first.family);
+            let sample = replaced.as_ref().or_else(first)?;
+            Some((Arc::clone(&entry.name), Arc::clone(&sample.help)))
+        });
+        Some(Planned { family, replaced, examined, kind_of_others, texts, series })
+    }
+}

@@ -1,0 +1,113 @@
+//! The `quorumgate` program: flags, logging, server or tool, signals, exit code.
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use quorumgate::cli::{self, Command};
+use quorumgate::config::Config;
+use quorumgate::ctl::{self, Answer};
+use quorumgate::server::{Error, Server};
+use quorumgate::telemetry::{self, LogConfig, LogFormat, LogLevel};
+use tikv_jemalloc_ctl::{Access as _, AsName as _};
+use tokio::signal::unix::{SignalKind, signal};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "help and usage errors go to the terminal"
+)]
+fn main() -> ExitCode {
+    give_memory_back_early();
+    let mut args = std::env::args_os().skip(1).peekable();
+    if args.peek().is_some_and(|first| ctl::is_command(first)) {
+        return tool(args);
+    }
+    let config = match cli::parse(args) {
+        Ok(Command::Run(config)) => *config,
+        Ok(Command::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(err) => {
+            eprintln!("{err}");
+            return ExitCode::FAILURE;
+        }
+    };
+    telemetry::init(&config.log);
+    telemetry::install_panic_hook(quorumgate::storage_tolerates_panics);
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(err) => {
+            tracing::error!(err = %err, "quorumgate cannot go on");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs one of the operators' tools.
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool answers on the terminal")]
+fn tool(args: impl Iterator<Item = OsString>) -> ExitCode {
+    telemetry::init(&LogConfig { level: LogLevel::Warn, format: LogFormat::Logfmt });
+    telemetry::install_panic_hook(quorumgate::storage_tolerates_panics);
+    let Answer { out, err, code } = ctl::run(args);
+    print!("{out}");
+    eprint!("{err}");
+    ExitCode::from(code)
+}
+
+/// How long freed memory may stay with the process. A burst of pushes or a scrape uses it again
+/// within that time; by default it would stay for 10 s, or for ever in a process that is idle.
+const FREED_MEMORY_MS: isize = 200;
+
+/// Sets up the allocator. What fails is a tuning that has no effect, and no reason not to start.
+fn give_memory_back_early() {
+    // Pages of 2 MiB would be resident as a whole for the one object that still lives in them.
+    let _refused = rustix::thread::disable_transparent_huge_pages(true);
+    // The defaults for arenas to come, and the arena that the program started with.
+    for name in [&b"arenas.dirty_decay_ms\0"[..], b"arena.0.dirty_decay_ms\0"] {
+        let _unknown = name.name().write(FREED_MEMORY_MS);
+    }
+    for name in [&b"arenas.muzzy_decay_ms\0"[..], b"arena.0.muzzy_decay_ms\0"] {
+        let _unknown = name.name().write(0_isize);
+    }
+}
+
+/// How long tasks on the disk may go on after everything else has stopped.
+const RUNTIME_STOP_TIMEOUT: Duration = Duration::from_secs(5);
+
+fn run(config: Config) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // A single worker would let one long computation hold up everything else.
+        .worker_threads(std::thread::available_parallelism().map_or(2, usize::from).max(2))
+        .enable_all()
+        .build()
+        .map_err(|source| Error::Replica(Box::new(source)))?;
+    let result = runtime.block_on(async {
+        // From here on a signal stops the server in order, also while it is still starting.
+        let stop = stop_signal().map_err(|source| Error::Replica(Box::new(source)))?;
+        tokio::pin!(stop);
+        let server = tokio::select! {
+            server = Server::bind(config) => server?,
+            () = &mut stop => return Ok(()),
+        };
+        server.run(stop).await
+    });
+    // What still runs is either done with the disk or stuck on it.
+    runtime.shutdown_timeout(RUNTIME_STOP_TIMEOUT);
+    result
+}
+
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => tracing::info!("received SIGTERM"),
+            _ = interrupt.recv() => tracing::info!("received SIGINT"),
+        }
+    })
+}

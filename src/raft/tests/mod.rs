@@ -1,0 +1,198 @@
+//! The stores against openraft's own suite, and a replica through restarts.
+
+mod cluster;
+mod net;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use openraft::testing::log::{StoreBuilder, Suite};
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+use super::housekeeping::Policy;
+use super::log_store::LogStore;
+use super::machine::Position;
+use super::recover::{self, Recovered};
+use super::replica::{Consistency, Options, Reading, Replica};
+use super::running::{Parts, Timing};
+use super::state_machine::StateMachine;
+use super::state_writer::write_all;
+use super::transport::Transport;
+use super::types::TypeConfig;
+use crate::clock::{Clock, UnixNanos};
+use crate::group::{
+    Batch, Change, GroupStore, GroupingKey, Mutation, Outcome, PushMode, PushRules, RequestId,
+    prepare_push,
+};
+use crate::limits::Limits;
+use crate::pb::client::{Gauge, Metric, MetricFamily, MetricType};
+use crate::storage::{Folder, Identity, StateDb};
+use crate::telemetry::Metrics;
+use net::Net;
+
+struct Stores;
+
+impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, Arc<Folder>)> for Stores {
+    async fn build(
+        &self,
+    ) -> Result<((TempDir, Arc<Folder>), LogStore, StateMachine), openraft::StorageError<TypeConfig>>
+    {
+        let folder = tempfile::tempdir().unwrap();
+        // The suite carries snapshots from one store to another: all belong to one cluster.
+        let identity = Identity { cluster: [7; 16], node: 1, name: "a".to_owned() };
+        let storage = storage_in(&folder);
+        let lock = Arc::new(Folder::lock(&storage.path).unwrap());
+        lock.initialise(&identity).unwrap();
+        let Recovered { identity, machine, log, meter: _, snapshots, writer, folder: lock } =
+            recover::open(lock, identity, &storage, &Metrics::new()).unwrap();
+        let hash_key = identity.cluster;
+        let state_machine = StateMachine { machine, snapshots, writer, hash_key };
+        Ok(((folder, lock), LogStore::new(log), state_machine))
+    }
+}
+
+#[test]
+fn the_stores_pass_the_suite_of_openraft() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(Suite::test_all(Stores)).unwrap();
+}
+
+fn storage_in(folder: &TempDir) -> recover::Options {
+    recover::Options { path: folder.path().join("data"), name: "a".to_owned(), disk_free_min: 0 }
+}
+
+pub(super) async fn start(folder: &TempDir, snapshot_entries: u64) -> Replica {
+    let parts = parts(Net::default().at("a"), snapshot_entries);
+    let options = Options { storage: storage_in(folder), cluster: None, parts };
+    let (replica, ready) = Replica::prepare(options).await.unwrap();
+    ready.await.unwrap();
+    replica
+}
+
+fn parts(transport: Arc<dyn Transport>, snapshot_entries: u64) -> Parts {
+    Parts {
+        transport,
+        timing: Timing {
+            heartbeat: Duration::from_millis(50),
+            election: Duration::from_millis(400),
+        },
+        clean_up: None,
+        snapshots: Policy { entries: snapshot_entries, bytes: u64::MAX },
+        limits: Limits::default(),
+        clock: Clock::System,
+        metrics: Metrics::new(),
+    }
+}
+
+pub(super) async fn newest(replica: &Replica) -> Reading {
+    replica.read(Consistency::Linearizable, soon()).await.unwrap()
+}
+
+/// Waits until the replica's tasks have let go of its folder, which a process's end would do.
+pub(super) async fn let_go(replica: Replica, folder: &TempDir) {
+    replica.shutdown().await;
+    drop(replica);
+    while Folder::lock(&folder.path().join("data")).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+pub(super) fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(30)
+}
+
+pub(super) fn push(job: &str, value: f64) -> Change {
+    let labels = [("job".to_owned(), job.to_owned())];
+    let metric = Metric { gauge: Some(Gauge { value: Some(value) }), ..Metric::default() };
+    let family = MetricFamily {
+        name: Some("m".to_owned()),
+        help: None,
+        r#type: Some(MetricType::Gauge.into()),
+        metric: vec![metric],
+    };
+    let key = GroupingKey::new(labels);
+    let rules = PushRules { labels_max: 10, own: &[] };
+    prepare_push(key, PushMode::Replace, vec![family], &rules)
+}
+
+pub(super) fn id(n: u64) -> RequestId {
+    let mut id = [0; 16];
+    id[..8].copy_from_slice(&n.to_be_bytes());
+    RequestId(id)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_the_state_and_remembers_requests() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut digest = None;
+    for round in 0..4_u64 {
+        let replica = start(&folder, 5).await;
+        let read = newest(&replica).await;
+        if let Some(digest) = digest {
+            assert_eq!(read.view.digest(), digest, "round {round}");
+        }
+        for n in 0..20 {
+            let number = round * 20 + n;
+            let job = format!("job{}", number % 7);
+            let applied = replica.propose(id(number), push(&job, 1.0), soon()).await.unwrap();
+            assert_eq!(applied.outcome, Outcome::Applied);
+        }
+        // The same requests again change nothing, also those of the rounds before.
+        let before = newest(&replica).await.view;
+        for number in 0..(round + 1) * 20 {
+            let applied = replica.propose(id(number), push("other", 2.0), soon()).await.unwrap();
+            assert_eq!(applied.outcome, Outcome::Applied);
+        }
+        let after = newest(&replica).await.view;
+        assert_eq!(before.group_count(), after.group_count());
+        digest = Some(after.digest());
+        let_go(replica, &folder).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_pushes_share_log_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let replica = start(&folder, 20_000).await;
+    let pushes = (0..500_u64).map(|n| {
+        let replica = replica.clone();
+        tokio::spawn(async move { replica.propose(id(n), push("j", 1.0), soon()).await.unwrap() })
+    });
+    let pushes: Vec<_> = pushes.collect();
+    let mut indexes = std::collections::BTreeSet::new();
+    for push in pushes {
+        indexes.insert(push.await.unwrap().index);
+    }
+    assert!(indexes.len() < 250, "500 concurrent pushes took {} log entries", indexes.len());
+    replica.shutdown().await;
+}
+
+/// Several pieces of a rewrite, and what is there when it ends before the last one.
+#[test]
+fn a_rewritten_state_database_counts_only_once_it_is_finished() {
+    let mut store = GroupStore::new([7; 16]);
+    let job = |n: u64| format!("{n}{}", "x".repeat(50_000));
+    let pushes = (0..40).map(|n| Mutation { id: id(n), change: push(&job(n), 1.0) });
+    let mutations = pushes.collect();
+    store.apply(1, &Batch { at: UnixNanos(1), groups_max: 0, series_max: 0, mutations });
+    let view = store.view();
+    let position = Position::default();
+
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::lock(dir.path()).unwrap();
+    let mut db = StateDb::rewrite(&folder).unwrap();
+    write_all(&mut db, &view, &position).unwrap();
+    drop(db);
+    let (db, picture) = recover::load_state(&folder, [7; 16]).unwrap();
+    assert_eq!(picture.unwrap().store.view().digest(), view.digest());
+    drop(db);
+
+    let mut db = StateDb::rewrite(&folder).unwrap();
+    let all = view.items().map(|item| (item.key.into(), Some(item.value.into())));
+    db.write(all.collect()).unwrap();
+    db.flush().unwrap();
+    drop(db);
+    let (db, picture) = recover::load_state(&folder, [7; 16]).unwrap();
+    assert!(db.is_none() && picture.is_none(), "without a position it is written anew");
+}

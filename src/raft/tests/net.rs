@@ -1,0 +1,211 @@
+//! A network inside the test's process. Its links can be cut, each direction by itself; every message
+//! goes through the real encoding.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use futures_util::{FutureExt, StreamExt};
+use prost::Message;
+
+use crate::pb::v1;
+use crate::raft::service::Service;
+use crate::raft::transport::{
+    Answer, Answers, Call, CallError, Lane, Peer, Requests, Route, Transport,
+};
+
+/// Who is where, and which ways are open. Cheap to clone.
+#[derive(Clone, Default)]
+pub(super) struct Net {
+    inner: Arc<Mutex<Inner>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    services: BTreeMap<String, Service>,
+    /// From whom to whom nothing gets through.
+    cut: BTreeSet<(String, String)>,
+}
+
+impl Net {
+    /// The network as the replica at `address` sees it.
+    pub(super) fn at(&self, address: &str) -> Arc<dyn Transport> {
+        Arc::new(Seat { net: self.clone(), address: address.to_owned() })
+    }
+
+    pub(super) fn serve(&self, address: &str, service: Service) {
+        self.inner.lock().unwrap().services.insert(address.to_owned(), service);
+    }
+
+    pub(super) fn leave(&self, address: &str) {
+        self.inner.lock().unwrap().services.remove(address);
+    }
+
+    /// Cuts one direction.
+    pub(super) fn cut(&self, from: &str, to: &str) {
+        self.inner.lock().unwrap().cut.insert((from.to_owned(), to.to_owned()));
+    }
+
+    /// Cuts a replica off from all others.
+    pub(super) fn isolate(&self, address: &str) {
+        let others: Vec<String> = self.inner.lock().unwrap().services.keys().cloned().collect();
+        for other in others.iter().filter(|other| *other != address) {
+            self.cut(address, other);
+            self.cut(other, address);
+        }
+    }
+
+    pub(super) fn heal(&self) {
+        self.inner.lock().unwrap().cut.clear();
+    }
+
+    fn way(&self, from: &str, to: &str) -> Result<(), CallError> {
+        let cut = self.inner.lock().unwrap().cut.contains(&(from.to_owned(), to.to_owned()));
+        if cut { Err(CallError::Unreachable("the link is cut".to_owned())) } else { Ok(()) }
+    }
+}
+
+struct Seat {
+    net: Net,
+    address: String,
+}
+
+impl Transport for Seat {
+    fn connect(&self, address: &str, _lane: Lane) -> Arc<dyn Peer> {
+        Arc::new(Link { net: self.net.clone(), from: self.address.clone(), to: address.to_owned() })
+    }
+}
+
+#[derive(Clone)]
+struct Link {
+    net: Net,
+    from: String,
+    to: String,
+}
+
+/// What arrives of a message that was sent.
+fn carried<T: Message + Default>(message: &T) -> T {
+    T::decode(message.encode_to_vec().as_slice()).unwrap()
+}
+
+impl Link {
+    fn there(&self) -> Result<Service, CallError> {
+        self.net.way(&self.from, &self.to)?;
+        let service = self.net.inner.lock().unwrap().services.get(&self.to).cloned();
+        service.ok_or_else(|| CallError::Unreachable("nobody is there".to_owned()))
+    }
+
+    fn ask<Q, A, F>(
+        &self,
+        call: Call,
+        question: &Q,
+        answer: impl FnOnce(Service, Route, Q) -> F + Send + 'static,
+    ) -> Answer<A>
+    where
+        Q: Message + Default + 'static,
+        A: Message + Default,
+        F: Future<Output = Result<A, CallError>> + Send + 'static,
+    {
+        let (link, question) = (self.clone(), carried(question));
+        async move {
+            let answering = answer(link.there()?, call.route, question);
+            let answer = tokio::time::timeout(call.timeout, answering).await;
+            // What was done is done; but nobody hears of it.
+            link.net.way(&link.to, &link.from)?;
+            answer.unwrap_or(Err(CallError::Timeout)).map(|answer| carried(&answer))
+        }
+        .boxed()
+    }
+
+    /// The messages that get through; the first that does not ends the stream.
+    fn through<T: Message + Default + 'static>(
+        &self,
+        messages: Requests<T>,
+    ) -> impl futures_util::Stream<Item = Result<T, CallError>> + Send + Unpin + 'static {
+        let link = self.clone();
+        messages.map(move |message| {
+            link.net.way(&link.from, &link.to)?;
+            Ok(carried(&message))
+        })
+    }
+}
+
+impl Peer for Link {
+    fn identify(&self, call: Call, request: v1::IdentifyRequest) -> Answer<v1::IdentifyResponse> {
+        self.ask(call, &request, |service, route, _| async move { Ok(service.identify(route)) })
+    }
+
+    fn vote(&self, call: Call, request: v1::VoteRequest) -> Answer<v1::VoteResponse> {
+        self.ask(call, &request, |service, route, request| async move {
+            service.vote(route, request).await
+        })
+    }
+
+    fn append(
+        &self,
+        call: Call,
+        requests: Requests<v1::AppendRequest>,
+    ) -> Answer<Answers<v1::AppendResponse>> {
+        let link = self.clone();
+        async move {
+            let answers = link.there()?.append(call.route, link.through(requests))?;
+            let back = link.clone();
+            Ok(answers
+                .map(move |answer| {
+                    back.net.way(&back.to, &back.from)?;
+                    Ok(carried(&answer?))
+                })
+                .boxed())
+        }
+        .boxed()
+    }
+
+    fn install_snapshot(
+        &self,
+        call: Call,
+        chunks: Requests<v1::SnapshotChunk>,
+    ) -> Answer<v1::InstallSnapshotResponse> {
+        let link = self.clone();
+        async move {
+            let answer = link.there()?.install_snapshot(call.route, link.through(chunks)).await?;
+            link.net.way(&link.to, &link.from)?;
+            Ok(carried(&answer))
+        }
+        .boxed()
+    }
+
+    fn transfer_leader(
+        &self,
+        call: Call,
+        request: v1::TransferLeaderRequest,
+    ) -> Answer<v1::TransferLeaderResponse> {
+        self.ask(call, &request, |service, route, request| async move {
+            service.transfer_leader(route, request).await
+        })
+    }
+
+    fn propose(&self, call: Call, request: v1::ProposeRequest) -> Answer<v1::ProposeResponse> {
+        self.ask(call, &request, |service, route, request| async move {
+            service.propose(route, request).await
+        })
+    }
+
+    fn read_index(
+        &self,
+        call: Call,
+        request: v1::ReadIndexRequest,
+    ) -> Answer<v1::ReadIndexResponse> {
+        self.ask(call, &request, |service, route, request| async move {
+            service.read_index(route, request).await
+        })
+    }
+
+    fn change_members(
+        &self,
+        call: Call,
+        request: v1::ChangeMembersRequest,
+    ) -> Answer<v1::ChangeMembersResponse> {
+        self.ask(call, &request, |service, route, request| async move {
+            service.change_members(route, request).await
+        })
+    }
+}

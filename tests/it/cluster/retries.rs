@@ -1,0 +1,72 @@
+//! A client that got no answer repeats its request at another replica, and it takes effect once.
+
+use crate::harness::cluster::{Cluster, THREE};
+use crate::harness::http;
+
+/// One request under a key; status and log index of the answer.
+fn send(cluster: &Cluster, at: &str, method: &str, key: &str, body: &str) -> (u16, u64) {
+    let headers = [("Idempotency-Key", key)];
+    let request = http::request(method, "/metrics/job/j", &headers, body.as_bytes());
+    let answer = http::exchange(cluster.server(at).addr(), &request).unwrap();
+    let index = answer.header("X-Quorumgate-Index").map_or(0, |index| index.parse().unwrap());
+    (answer.status, index)
+}
+
+/// The pushed value of `a`, if there is one, and when it was pushed.
+fn stored(cluster: &Cluster, at: &str) -> (Option<String>, Option<String>) {
+    let text = cluster.scrape(at);
+    let value = |name: &str| {
+        let series = format!("{name}{{instance=\"\",job=\"j\"}} ");
+        text.lines().find_map(|line| line.strip_prefix(&series)).map(str::to_owned)
+    };
+    (value("a"), value("push_time_seconds"))
+}
+
+#[test]
+fn a_retry_through_another_replica_takes_effect_once() {
+    let mut cluster = Cluster::of(THREE, &["--storage.snapshot-entries=20"]);
+    assert_eq!(send(&cluster, "g1", "PUT", "one", "a 1\n").0, 200);
+    let first = stored(&cluster, "g1");
+    assert_eq!(first.0.as_deref(), Some("1"));
+    // Nobody else has pushed: the same again, without even a new time.
+    for at in THREE {
+        assert_eq!(send(&cluster, at, "PUT", "one", "a 1\n").0, 200, "{at}");
+        assert_eq!(stored(&cluster, at), first, "{at}");
+    }
+
+    // Another client has pushed in between; the late retry must not undo that.
+    assert_eq!(send(&cluster, "g2", "PUT", "two", "a 2\n").0, 200);
+    let second = stored(&cluster, "g2");
+    for at in THREE {
+        assert_eq!(send(&cluster, at, "PUT", "one", "a 1\n").0, 200, "{at}");
+        assert_eq!(stored(&cluster, at), second, "{at}");
+    }
+    // The same key for something else is something else.
+    assert_eq!(send(&cluster, "g3", "DELETE", "one", "").0, 202);
+    assert_eq!(stored(&cluster, "g1"), (None, None));
+    assert_eq!(send(&cluster, "g1", "PUT", "three", "a 3\n").0, 200);
+    assert_eq!(send(&cluster, "g2", "DELETE", "one", "").0, 202);
+    assert_eq!(stored(&cluster, "g3").0.as_deref(), Some("3"));
+
+    // A refusal is remembered as well.
+    let refused = "# TYPE a counter\na 1 5\n";
+    assert_eq!(send(&cluster, "g1", "PUT", "bad", refused).0, 400);
+    assert_eq!(send(&cluster, "g2", "PUT", "bad", refused).0, 400);
+
+    // The memory outlives the leader, restarts and snapshots.
+    for n in 0..60 {
+        cluster.push(THREE[n % 3], "job/other", &format!("b {n}\n"));
+    }
+    let third = stored(&cluster, "g1");
+    let leader = cluster.leader();
+    cluster.kill(leader);
+    cluster.leader();
+    let other = cluster.follower();
+    assert_eq!(send(&cluster, other, "PUT", "one", "a 1\n").0, 200);
+    assert_eq!(stored(&cluster, other), third);
+    cluster.start(leader);
+    cluster.until_ready(THREE);
+    assert_eq!(send(&cluster, leader, "PUT", "two", "a 2\n").0, 200);
+    assert_eq!(stored(&cluster, leader), third);
+    cluster.agree(THREE);
+}
