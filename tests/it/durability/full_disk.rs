@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::disk::Disk;
 use super::load::Book;
-use super::{FLAGS, check, metric, push_some, pushed, skip};
+use super::{FLAGS, check, push_some, pushed, skip};
 use crate::harness::eventually;
 use crate::harness::process::{PATIENCE, Server};
 
@@ -98,7 +98,7 @@ fn pushes_that_would_use_up_the_disk_together_are_refused() {
     let mut server = Server::gate_in(&folder, FLAGS);
     fill_up_to(&folder, 32 * MIB);
     eventually(PATIENCE, "the space to be noticed", || {
-        metric(&server, "quorumgate_disk_free_bytes").filter(|free| *free < 40e6)
+        server.metric("quorumgate_disk_free_bytes").filter(|free| *free < 40e6)
     });
     let body = incompressible(8);
     let answers: Vec<u16> = std::thread::scope(|scope| {
@@ -141,7 +141,7 @@ fn a_snapshot_that_does_not_fit_waits_for_space() {
     let filler = fill_up_to(&folder, 24 * MIB);
     let server = Server::gate_in(&folder, &["--storage.snapshot-entries=300", FLAGS[1]]);
     eventually(PATIENCE, "the space to be noticed", || {
-        metric(&server, "quorumgate_disk_free_bytes").filter(|free| *free < 30e6)
+        server.metric("quorumgate_disk_free_bytes").filter(|free| *free < 30e6)
     });
 
     let push = |n: u32| {
@@ -154,7 +154,7 @@ fn a_snapshot_that_does_not_fit_waits_for_space() {
         server.stderr().contains(held_back).then_some(())
     });
     (200..400).for_each(push);
-    assert_eq!(metric(&server, "quorumgate_snapshot_last_bytes"), None);
+    assert_eq!(server.metric("quorumgate_snapshot_last_bytes"), None);
     assert!(
         server.send("GET", "/metrics", "").text().contains("a{instance=\"\",job=\"small\"} 399\n")
     );
@@ -162,7 +162,7 @@ fn a_snapshot_that_does_not_fit_waits_for_space() {
 
     std::fs::remove_file(filler).unwrap();
     let bytes =
-        eventually(PATIENCE, "the snapshot", || metric(&server, "quorumgate_snapshot_last_bytes"));
+        eventually(PATIENCE, "the snapshot", || server.metric("quorumgate_snapshot_last_bytes"));
     assert!(bytes > 15e6, "{bytes}");
     assert_eq!(server.stderr().matches(held_back).count(), 1, "{}", server.stderr());
     let before = pushed(&server);
@@ -186,7 +186,7 @@ fn the_state_database_leaves_the_log_its_reserve() {
     let filler = fill_up_to(&folder, 24 * MIB);
     let server = Server::gate_in(&folder, FLAGS);
     eventually(PATIENCE, "the space to be noticed", || {
-        metric(&server, "quorumgate_disk_free_bytes").filter(|free| *free < 30e6)
+        server.metric("quorumgate_disk_free_bytes").filter(|free| *free < 30e6)
     });
     // Over several of its writes.
     let end = Instant::now() + Duration::from_secs(4);

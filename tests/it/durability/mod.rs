@@ -61,13 +61,6 @@ fn pushed(server: &Server) -> (String, String) {
     (scrape.lines().filter(own).map(|line| format!("{line}\n")).collect(), api)
 }
 
-/// One of the process's own metrics, if it is there.
-fn metric(server: &Server, name: &str) -> Option<f64> {
-    let text = server.send("GET", "/-/metrics", "").text();
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    value.map(|value| value.parse().unwrap())
-}
-
 /// Starts quorumgate on a folder that may be damaged: a server, or the one line of its refusal.
 fn try_start(folder: &Path) -> Result<Server, String> {
     let mut probe = gate_command();

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -18,12 +18,12 @@ use super::{eventually, http};
 /// The names of three replicas.
 pub(crate) const THREE: &[&str] = &["g1", "g2", "g3"];
 
-static CLUSTERS: AtomicU8 = AtomicU8::new(0);
+static CLUSTERS: AtomicU16 = AtomicU16::new(0);
 
 /// The replicas of one cluster, by name: `g1` to `g9`. Those that run are killed on drop.
 pub(crate) struct Cluster {
     servers: BTreeMap<&'static str, Server>,
-    number: u8,
+    number: u16,
     founders: &'static [&'static str],
     flags: Vec<String>,
     /// Where the flags put the routes.
@@ -69,7 +69,9 @@ impl Cluster {
         let last = name.trim_start_matches('g');
         // Several runs of the tests may share a machine.
         let port = 20_000 + std::process::id() % 10_000;
-        format!("127.1.{}.{last}:{port}", self.number)
+        // The comparison with the original alone makes hundreds of clusters.
+        let [high, low] = self.number.to_be_bytes();
+        format!("127.{}.{low}.{last}:{port}", 1 + high)
     }
 
     /// Where clients reach a replica, whenever it runs.

@@ -93,6 +93,13 @@ impl Server {
         http::send(self.addr, method, target, body.as_bytes())
     }
 
+    /// One of the process's own metrics, if it is there.
+    pub(crate) fn metric(&self, name: &str) -> Option<f64> {
+        let text = self.send("GET", "/-/metrics", "").text();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.map(|value| value.parse().unwrap())
+    }
+
     /// Sends a signal by its name, such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
