@@ -8,6 +8,7 @@ use crate::group::examine::fingerprints;
 use crate::group::hash::{Digest, GroupHasher};
 use crate::group::key::GroupingKey;
 use crate::group::mutation::{Change, Outcome, PushMode, PushedFamily};
+use crate::group::packed::Packed;
 use crate::group::plan::{Plan, Planned};
 use crate::group::store::{GroupStore, Terms};
 use crate::group::stored::{Group, Member, StoredFamily};
@@ -176,7 +177,7 @@ impl GroupStore {
             let place = group.families.iter_mut().find(|old| &*old.name == *name);
             let old = place.map(|place| std::mem::replace(place, Arc::clone(&family)));
             if old.is_none() {
-                for series in fingerprints(&family.metrics, &self.hashes.series(name)) {
+                for series in fingerprints(&family.metrics(), &self.hashes.series(name)) {
                     self.index.insert(series, group.slot);
                 }
                 group.families.push(Arc::clone(&family));
@@ -203,7 +204,7 @@ impl GroupStore {
         let Planned { family, replaced, examined, series: series_hasher, .. } = planned;
         if let Some(new) = examined.fingerprints {
             if let Some(old) = &replaced {
-                for series in fingerprints(&old.metrics, &series_hasher) {
+                for series in fingerprints(&old.metrics(), &series_hasher) {
                     self.index.remove(series);
                 }
             }
@@ -215,8 +216,7 @@ impl GroupStore {
         let stored = Arc::new(StoredFamily {
             name,
             help,
-            // A copy: the bytes that were pushed are a slice of a log entry, which must not live on.
-            metrics: Box::from(&*family.metrics),
+            metrics: Packed::new(&family.metrics),
             pushed_at: at,
             digest,
             series: examined.series,
@@ -250,7 +250,7 @@ impl GroupStore {
 
     /// Takes a family out of everything but its group.
     fn drop_family(&mut self, key: &Arc<GroupingKey>, family: &StoredFamily) {
-        for series in fingerprints(&family.metrics, &self.hashes.series(&family.name)) {
+        for series in fingerprints(&family.metrics(), &self.hashes.series(&family.name)) {
             self.index.remove(series);
         }
         self.families.take(&family.name, key);

@@ -32,7 +32,8 @@ pub(crate) fn examine(
     hasher: &SeriesHasher,
     replaced: Option<&StoredFamily>,
 ) -> Option<Examined> {
-    if let Some(old) = replaced.filter(|old| old.kind == kind && same_series(&old.metrics, metrics))
+    if let Some(old) =
+        replaced.filter(|old| old.kind == kind && same_series(&old.metrics(), metrics))
     {
         let (series, needs_escaping) = (old.series, old.needs_escaping);
         return Some(Examined { series, needs_escaping, fingerprints: None });

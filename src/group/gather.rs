@@ -255,7 +255,7 @@ fn write_family(
     let Some(header) = header(family, own) else { return };
     let mut metrics = own.map_or_else(Vec::new, |own| own.metrics.clone());
     for member in members() {
-        metrics.extend_from_slice(&member.family.metrics);
+        metrics.extend_from_slice(&member.family.metrics());
     }
     match format.encoding {
         Encoding::ProtoText => {
@@ -294,9 +294,9 @@ fn write_front(
 /// Writes the samples of one group.
 fn write_member(out: &mut Vec<u8>, format: Format, member: &StoredFamily) {
     if format.encoding == Encoding::Text {
-        write_samples(out, &member.name, member.kind, &member.metrics, format.escaping);
+        write_samples(out, &member.name, member.kind, &member.metrics(), format.escaping);
     } else {
-        out.extend_from_slice(&member.metrics);
+        out.extend_from_slice(&member.metrics());
     }
 }
 

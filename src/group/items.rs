@@ -16,6 +16,7 @@ use crate::clock::UnixNanos;
 use crate::group::codec::{decode_kind, decode_request_id, kind_number};
 use crate::group::key::GroupingKey;
 use crate::group::mutation::{Outcome, RequestId};
+use crate::group::packed::unpack;
 use crate::group::recent::RecentIndex;
 use crate::group::stored::{Group, StoredFamily};
 use crate::group::times::GroupTimes;
@@ -105,13 +106,26 @@ pub(crate) fn recent_key(index: u64) -> Vec<u8> {
 }
 
 pub(crate) fn family_value(family: &StoredFamily) -> Vec<u8> {
+    let (metrics, metrics_snappy) = match family.metrics.compressed() {
+        Some(block) => (Bytes::new(), Bytes::copy_from_slice(block)),
+        None => (Bytes::copy_from_slice(&family.metrics()), Bytes::new()),
+    };
     let value = v1::StoredFamily {
         help: family.help.as_ref().to_owned(),
         kind: kind_number(family.kind),
-        metrics: Bytes::copy_from_slice(&family.metrics),
+        metrics,
         pushed_at_nanos: family.pushed_at.0,
+        metrics_snappy,
     };
     value.encode_to_vec()
+}
+
+/// The metrics of a family. None if they are damaged.
+fn read_metrics(value: &v1::StoredFamily) -> Option<Vec<u8>> {
+    match &*value.metrics_snappy {
+        [] => Some(value.metrics.to_vec()),
+        block => unpack(block),
+    }
 }
 
 pub(crate) fn group_value(group: &Group) -> Vec<u8> {
@@ -155,9 +169,9 @@ pub(crate) fn read(key: &[u8], value: &[u8]) -> Option<Piece> {
                 key,
                 name: std::str::from_utf8(name).ok()?.to_owned(),
                 family: LoadedFamily {
+                    metrics: read_metrics(&value)?,
                     help: value.help,
                     kind: decode_kind(value.kind)?,
-                    metrics: value.metrics.into(),
                     pushed_at: UnixNanos(value.pushed_at_nanos),
                 },
             })

@@ -36,6 +36,7 @@ mod index;
 mod items;
 mod key;
 mod mutation;
+mod packed;
 mod plan;
 mod recent;
 mod refusal;

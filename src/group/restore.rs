@@ -13,6 +13,7 @@ use crate::group::index::SeriesIndex;
 use crate::group::items::{FORMAT, Item, LoadedFamily, LoadedMeta, Piece, read};
 use crate::group::key::GroupingKey;
 use crate::group::mutation::{Outcome, RequestId};
+use crate::group::packed::Packed;
 use crate::group::recent::{Recent, RecentIndex};
 use crate::group::store::GroupStore;
 use crate::group::stored::{Group, Member, StoredFamily};
@@ -228,7 +229,7 @@ impl Builder {
             name: self.shared_name(name),
             digest: hasher.family(name, &help, kind, &metrics, pushed_at),
             help: self.shared_help(name, &help),
-            metrics: metrics.into_boxed_slice(),
+            metrics: Packed::new(&metrics),
             pushed_at,
             series: examined.series,
             mark: hasher.mark,
@@ -245,7 +246,7 @@ impl Builder {
     ) -> Result<Arc<StoredFamily>, RestoreError> {
         let inconsistent = || RestoreError::Inconsistent(family.name.as_ref().to_owned());
         let hasher = self.hashes.series(&family.name);
-        for series in fingerprints(&family.metrics, &hasher) {
+        for series in fingerprints(&family.metrics(), &hasher) {
             if self.index.insert(series, slot).is_some() {
                 return Err(inconsistent());
             }

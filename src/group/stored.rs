@@ -1,5 +1,6 @@
 //! What is stored: groups and their families.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::clock::UnixNanos;
@@ -7,6 +8,7 @@ use crate::exposition::wire::MetricsIter;
 use crate::group::chunked::Entry;
 use crate::group::hash::Digest;
 use crate::group::key::GroupingKey;
+use crate::group::packed::Packed;
 use crate::group::render_cache::RenderCache;
 use crate::group::times::GroupTimes;
 use crate::pb::client::{MetricFamily, MetricType};
@@ -28,7 +30,7 @@ pub(crate) fn opens_chunk_of_bytes(mark: u32, bytes: usize) -> bool {
 pub struct StoredFamily {
     pub(crate) name: Arc<str>,
     pub(crate) help: Arc<str>,
-    pub(crate) metrics: Box<[u8]>,
+    pub(crate) metrics: Packed,
     pub(crate) pushed_at: UnixNanos,
     /// What this family adds to the digest of the state; nothing if it follows from the group's
     /// times.
@@ -57,8 +59,8 @@ impl StoredFamily {
     }
 
     /// The encoded metrics (see [`crate::exposition::wire`]), in the order of exposition.
-    pub fn metrics(&self) -> &[u8] {
-        &self.metrics
+    pub fn metrics(&self) -> Cow<'_, [u8]> {
+        self.metrics.unpack()
     }
 
     /// Number of metrics.
@@ -77,7 +79,7 @@ impl StoredFamily {
             name: Some(self.name.as_ref().to_owned()),
             help: (!self.help.is_empty()).then(|| self.help.as_ref().to_owned()),
             r#type: Some(self.kind.into()),
-            metric: MetricsIter::new(&self.metrics).filter_map(|m| m.decode()).collect(),
+            metric: MetricsIter::new(&self.metrics()).filter_map(|m| m.decode()).collect(),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::exposition::name::is_legacy_label_name;
 use crate::exposition::wire::encode_metrics;
 use crate::group::hash::{Digest, GroupHasher};
 use crate::group::key::{GroupingKey, INSTANCE};
+use crate::group::packed::Packed;
 use crate::group::stored::StoredFamily;
 use crate::pb::client::{Gauge, LabelPair, Metric, MetricType};
 
@@ -77,7 +78,7 @@ pub(crate) fn time_family(
 ) -> StoredFamily {
     let (value, pushed_at) = times.of_family(&name);
     StoredFamily {
-        metrics: time_metrics(key, value).into_boxed_slice(),
+        metrics: Packed::new(&time_metrics(key, value)),
         pushed_at,
         digest: Digest::default(),
         series: 1,

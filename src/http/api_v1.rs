@@ -114,7 +114,7 @@ fn write_family(json: &mut JsonWriter, family: &StoredFamily) {
     }
     json.key("metrics");
     json.begin_array();
-    for metric in MetricsIter::new(family.metrics()) {
+    for metric in MetricsIter::new(&family.metrics()) {
         write_metric(json, metric, family.kind());
     }
     json.end_array();

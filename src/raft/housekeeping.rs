@@ -12,6 +12,7 @@ use crate::storage::Folder;
 
 use super::disk_space::DiskSpace;
 use super::log_meter::LogMeter;
+use super::log_tail::LogTail;
 use super::machine::Machine;
 use super::snapshot::Snapshots;
 use super::types::{LogId, Raft, TypeConfig};
@@ -31,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) raft: Raft,
     pub(crate) folder: Arc<Folder>,
     pub(crate) meter: Arc<LogMeter>,
+    pub(crate) tail: Arc<LogTail>,
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) machine: Arc<Machine>,
     pub(crate) disk_space: Arc<DiskSpace>,
@@ -70,6 +72,7 @@ async fn run(parts: Parts) {
     loop {
         ticks.tick().await;
         watch_disk(&parts, &mut disk_unknown);
+        parts.tail.age();
         if let Err(err) = state.tend(&parts).await {
             // The replica's own watch on Raft reports the failure and stops the process.
             tracing::debug!(err = %err, "housekeeping ends");

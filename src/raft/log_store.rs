@@ -31,6 +31,11 @@ impl LogStore {
         LogStore { log, tail: Arc::default() }
     }
 
+    /// What it keeps in memory.
+    pub(super) fn tail(&self) -> Arc<LogTail> {
+        Arc::clone(&self.tail)
+    }
+
     /// The entries from `start` up to `end`, or as many as there are. The log may answer in pieces;
     /// a reader that took the first piece for all would leave committed entries out.
     fn read(&self, start: u64, end: u64, bytes_max: usize) -> io::Result<Vec<Entry>> {

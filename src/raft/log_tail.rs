@@ -13,7 +13,7 @@ const ENTRY_OVERHEAD: usize = 128;
 
 /// Consecutive entries that end where the log ends; perhaps none.
 #[derive(Default)]
-pub(super) struct LogTail {
+pub(crate) struct LogTail {
     kept: Mutex<Kept>,
 }
 
@@ -21,6 +21,8 @@ pub(super) struct LogTail {
 struct Kept {
     entries: VecDeque<(Entry, usize)>,
     bytes: usize,
+    /// The end of the log at the last [`LogTail::age`].
+    aged: Option<u64>,
 }
 
 impl LogTail {
@@ -59,6 +61,19 @@ impl LogTail {
         let mut kept = self.lock();
         while kept.entries.front().is_some_and(|(first, _)| first.log_id.index <= upto) {
             kept.drop_oldest();
+        }
+    }
+
+    /// Forgets what was there already the last time this was called: by then it has been sent and
+    /// applied, or whoever needs it is behind and gets it from the disk.
+    pub(super) fn age(&self) {
+        let mut kept = self.lock();
+        while kept.entries.front().is_some_and(|(first, _)| Some(first.log_id.index) <= kept.aged) {
+            kept.drop_oldest();
+        }
+        kept.aged = kept.entries.back().map(|(last, _)| last.log_id.index);
+        if kept.entries.is_empty() {
+            kept.entries = VecDeque::new();
         }
     }
 
@@ -136,6 +151,24 @@ mod tests {
         assert_eq!((read(&tail, 7, 99, 999), read(&tail, 20, 99, 999)), (None, Some(vec![20, 21])));
         tail.truncate_after(None);
         assert_eq!(read(&tail, 20, 99, 999), None);
+        assert_eq!(tail.lock().bytes, 0);
+    }
+
+    #[test]
+    fn what_is_old_goes() {
+        let tail = LogTail::default();
+        tail.append(entries(5..9, 10));
+        tail.age();
+        tail.append(entries(9..11, 10));
+        assert_eq!(read(&tail, 5, 6, 999), Some(vec![5]));
+        tail.age();
+        assert_eq!((read(&tail, 8, 99, 999), read(&tail, 9, 99, 999)), (None, Some(vec![9, 10])));
+        // A log that goes on below what was there.
+        tail.truncate_after(None);
+        tail.append(entries(3..4, 10));
+        tail.age();
+        tail.age();
+        assert_eq!(read(&tail, 3, 99, 999), None);
         assert_eq!(tail.lock().bytes, 0);
     }
 

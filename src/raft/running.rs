@@ -102,6 +102,7 @@ impl Running {
         let quorum = Arc::new(OnceLock::new());
         let network = Network::new(identity.node, Arc::clone(&peers), Arc::clone(&quorum));
         let log_store = LogStore::new(Arc::clone(&log));
+        let tail = log_store.tail();
         let raft = Raft::new(identity.node, config, network, log_store, state_machine);
         let raft = raft.await.map_err(|err| failed(&err))?;
         // Nobody else sets it.
@@ -125,6 +126,7 @@ impl Running {
             raft: raft.clone(),
             folder: Arc::clone(&folder),
             meter,
+            tail,
             snapshots: Arc::clone(&snapshots),
             machine: Arc::clone(&machine),
             disk_space: Arc::clone(&disk_space),

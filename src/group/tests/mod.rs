@@ -159,7 +159,7 @@ pub(crate) fn assert_index(store: &GroupStore) {
             assert!(Arc::ptr_eq(&member.family, family) && Arc::ptr_eq(&member.key, &group.key));
             assert_eq!(entry.kind, family.kind);
             let hasher = store.hashes.series(&family.name);
-            for metric in MetricsIter::new(&family.metrics) {
+            for metric in MetricsIter::new(&family.metrics()) {
                 let fingerprint = hasher.fingerprint(label_bytes(metric));
                 assert_eq!(store.index.owner(fingerprint), Some(group.slot));
                 series += 1;

@@ -71,7 +71,7 @@ impl GroupCard {
 impl FamilyTable {
     fn of(family: &StoredFamily, series_left: &mut usize) -> FamilyTable {
         let kind = family.kind();
-        let rows: Vec<Row> = MetricsIter::new(family.metrics())
+        let rows: Vec<Row> = MetricsIter::new(&family.metrics())
             .take(*series_left)
             .map(|metric| Row::of(metric, kind))
             .collect();

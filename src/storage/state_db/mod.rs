@@ -38,7 +38,11 @@ pub(crate) type Item = (Vec<u8>, Vec<u8>);
 pub(crate) type Change = (Vec<u8>, Option<Vec<u8>>);
 
 /// sled's page cache. Reads happen only at start, so this bounds what writing keeps around.
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 2 << 20;
+
+/// A segment of sled's file, and a buffer of its log. Used buffers wait until a thread of sled's has
+/// 64 things to free, so this bounds what they take; what is larger is written to a file of its own.
+const SEGMENT_BYTES: usize = 128 << 10;
 
 /// How often sled is asked to free garbage after a write. Each time it frees some hundreds of
 /// things at most, of which a change leaves about five; when nothing is left it takes under 1 µs.
@@ -136,7 +140,7 @@ impl StateDb {
         batch.insert(key, stored);
         self.run(Verb::Write, |db| {
             db.apply_batch(batch).map_err(|e| e.to_string())?;
-            // Hands sled's log buffers to the system; each takes half a megabyte until then.
+            // Hands sled's log buffers to the system; they are in memory until then.
             db.flush().map_err(|e| e.to_string())?;
             free_garbage(count);
             Ok(())
@@ -244,6 +248,7 @@ fn open_sled(files: &Files) -> Result<sled::Db, Unusable> {
     let config = sled::Config::new()
         .path(files.dir())
         .cache_capacity(CACHE_BYTES)
+        .segment_size(SEGMENT_BYTES)
         .use_compression(false)
         .flush_every_ms(None);
     // Dropped in this same process, sled lets go of its lock only when its threads are done.
