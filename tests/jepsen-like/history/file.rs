@@ -1,0 +1,38 @@
+//! Histories as files: JSON lines, the first one about the whole.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{History, Op};
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    started: u64,
+    patience: u64,
+}
+
+impl History {
+    /// Writes everything to one file.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        let mut file = BufWriter::new(File::create(path)?);
+        let mut line = |text: serde_json::Result<String>| writeln!(file, "{}", text?);
+        line(serde_json::to_string(&Head { started: self.started, patience: self.patience }))?;
+        for op in &self.ops {
+            line(serde_json::to_string(op))?;
+        }
+        file.flush()
+    }
+
+    /// Reads what [`History::write`] wrote.
+    pub(crate) fn read(path: &Path) -> io::Result<History> {
+        let mut lines = BufReader::new(File::open(path)?).lines();
+        let first = lines.next().transpose()?.unwrap_or_default();
+        let Head { started, patience } = serde_json::from_str(&first)?;
+        let ops: io::Result<Vec<Op>> =
+            lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect();
+        Ok(History { started, patience, ops: ops? })
+    }
+}
