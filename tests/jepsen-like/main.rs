@@ -1,6 +1,7 @@
 //! Tries to break quorumgate as Jepsen would.
 
 mod checkers;
+mod client;
 mod history;
 mod workload;
 

@@ -12,6 +12,7 @@ use super::{History, Op};
 struct Head {
     started: u64,
     patience: u64,
+    job: String,
 }
 
 impl History {
@@ -19,7 +20,9 @@ impl History {
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);
         let mut line = |text: serde_json::Result<String>| writeln!(file, "{}", text?);
-        line(serde_json::to_string(&Head { started: self.started, patience: self.patience }))?;
+        let History { started, patience, job, .. } = self;
+        let head = Head { started: *started, patience: *patience, job: job.clone() };
+        line(serde_json::to_string(&head))?;
         for op in &self.ops {
             line(serde_json::to_string(op))?;
         }
@@ -30,9 +33,9 @@ impl History {
     pub(crate) fn read(path: &Path) -> io::Result<History> {
         let mut lines = BufReader::new(File::open(path)?).lines();
         let first = lines.next().transpose()?.unwrap_or_default();
-        let Head { started, patience } = serde_json::from_str(&first)?;
+        let Head { started, patience, job } = serde_json::from_str(&first)?;
         let ops: io::Result<Vec<Op>> =
             lines.map(|line| Ok(serde_json::from_str(&line?)?)).collect();
-        Ok(History { started, patience, ops: ops? })
+        Ok(History { started, patience, job, ops: ops? })
     }
 }

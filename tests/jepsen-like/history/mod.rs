@@ -194,5 +194,7 @@ pub(crate) struct History {
     pub(crate) started: u64,
     /// How long clients wait for an answer, in nanoseconds.
     pub(crate) patience: u64,
+    /// The job of all groups, by which scrapes are told from what else is stored.
+    pub(crate) job: String,
     pub(crate) ops: Vec<Op>,
 }
