@@ -3,6 +3,12 @@
 mod checkers;
 mod client;
 mod history;
+mod selftest;
 mod workload;
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    selftest::run(&args)
+}
