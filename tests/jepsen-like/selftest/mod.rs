@@ -8,7 +8,6 @@ mod plain;
 mod simulate;
 
 use std::cell::Cell;
-use std::process::ExitCode;
 use std::time::Instant;
 
 use proptest::strategy::Strategy;
@@ -208,9 +207,9 @@ fn all() -> Vec<Test> {
 const WITH_VALUE: [&str; 6] =
     ["--skip", "--test-threads", "--format", "--color", "--logfile", "--report-time"];
 
-/// Runs the tests whose names contain one of the arguments that are no flags.
+/// Runs the tests whose names contain one of the arguments that are no flags; whether all are good.
 #[expect(clippy::print_stdout, reason = "a test runner reports on the standard output")]
-pub(crate) fn run(args: &[String]) -> ExitCode {
+pub(crate) fn run(args: &[String]) -> bool {
     let mut tests = all();
     let (mut filters, mut skipped) = (Vec::new(), Vec::new());
     let mut rest = args.iter();
@@ -235,7 +234,7 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
         for test in &tests {
             println!("{}: test", test.name);
         }
-        return ExitCode::SUCCESS;
+        return true;
     }
     println!("\nrunning {} tests", tests.len());
     let begun = Instant::now();
@@ -261,5 +260,5 @@ pub(crate) fn run(args: &[String]) -> ExitCode {
         count - tests.len(),
         begun.elapsed().as_secs_f64()
     );
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    failed.is_empty()
 }
