@@ -3,6 +3,9 @@
 /// Whether this binary has them.
 pub(crate) const KNOWN: bool = cfg!(feature = "trials");
 
+/// What a machine lacks that has a binary without them.
+pub(crate) const FEATURE: &str = "a binary with the feature `trials`";
+
 /// A place, and whether only a replica with an empty disk comes there.
 pub(crate) const ALL: &[(&str, bool)] = &[
     ("snapshot-build", false),

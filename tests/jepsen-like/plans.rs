@@ -25,6 +25,8 @@ pub(crate) struct Plan {
     pub(crate) fault: fn(&mut Random, usize) -> Fault,
     /// Whether the leader has to change.
     pub(crate) moves_lead: bool,
+    /// Whether pushes are acknowledged while a fault lasts, since a majority is left.
+    pub(crate) goes_on: bool,
     /// Whether a replica has to be brought up to date with a snapshot.
     pub(crate) sends_snapshot: bool,
 }
@@ -41,6 +43,7 @@ const PLAIN: Plan = Plan {
     gap_ms: (2000, 4000),
     lanes: 1,
     fault: |random, _| Fault::Kill { aim: aim(random, Whom::Any) },
+    goes_on: true,
     moves_lead: false,
     sends_snapshot: false,
 };
@@ -89,6 +92,7 @@ const PROCESSES: &[Plan] = &[
         about: "kill -9 of the leader and as many others as make a majority",
         fault: |r, _| Fault::Kill { aim: aim(r, Whom::Majority) },
         moves_lead: true,
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -97,6 +101,7 @@ const PROCESSES: &[Plan] = &[
         hold_ms: (0, 2000),
         fault: |r, _| Fault::Kill { aim: aim(r, Whom::All) },
         moves_lead: true,
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -143,6 +148,7 @@ const PROCESSES: &[Plan] = &[
         about: "8 percent of one processor for the leader",
         hold_ms: (3000, 6000),
         fault: |r, _| Fault::Cpu { aim: aim(r, Whom::Leader), percent: 8 },
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -150,6 +156,7 @@ const PROCESSES: &[Plan] = &[
         about: "no more than 1 MiB of new memory for one replica; the kernel kills it at the limit",
         hold_ms: (4000, 7000),
         fault: |r, _| Fault::Memory { aim: aim(r, Whom::Any), mebibytes: 1 },
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -172,6 +179,7 @@ const PROCESSES: &[Plan] = &[
             let milliseconds = if round.is_multiple_of(2) { off } else { -off };
             Fault::Clock { aim: aim(r, Whom::Any), milliseconds }
         },
+        goes_on: false,
         ..PLAIN
     },
 ];
@@ -204,6 +212,7 @@ const NETWORK: &[Plan] = &[
         name: "apart",
         about: "no replica sees another",
         fault: |r, _| split(r, Split::All),
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -283,6 +292,7 @@ const NETWORK: &[Plan] = &[
         about: "one megabit a second from the leader",
         hold_ms: (3000, 6000),
         fault: |r, _| spoil(r, Whom::Leader, Shape { kilobits: Some(1000), ..SHAPE }),
+        goes_on: false,
         ..PLAIN
     },
 ];
@@ -300,6 +310,7 @@ const DISKS: &[Plan] = &[
         about: "a power cut of the leader and as many others as make a majority",
         fault: |r, _| Fault::PowerCut { aim: aim(r, Whom::Majority) },
         moves_lead: true,
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -308,6 +319,7 @@ const DISKS: &[Plan] = &[
         hold_ms: (0, 1500),
         fault: |r, _| Fault::PowerCut { aim: aim(r, Whom::All) },
         moves_lead: true,
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -329,6 +341,7 @@ const DISKS: &[Plan] = &[
         about: "no disk has any space left",
         hold_ms: (2000, 4000),
         fault: |r, _| Fault::FullDisk { aim: aim(r, Whom::All) },
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -346,6 +359,7 @@ const DISKS: &[Plan] = &[
             let milliseconds = r.between(50, 400);
             Fault::SlowSync { aim: aim(r, Whom::Leader), milliseconds }
         },
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -353,6 +367,7 @@ const DISKS: &[Plan] = &[
         about: "20 writes a second on the leader's disk",
         hold_ms: (3000, 6000),
         fault: |r, _| Fault::SlowDisk { aim: aim(r, Whom::Leader), writes: 20 },
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -360,6 +375,7 @@ const DISKS: &[Plan] = &[
         about: "the leader's disk does nothing for up to 8 s",
         hold_ms: (3000, 8000),
         fault: |r, _| Fault::HungDisk { aim: aim(r, Whom::Leader) },
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -464,6 +480,7 @@ const MEMBERS: &[Plan] = &[
             let (place, empty_disk) = places::ALL[round % places::ALL.len()];
             Fault::PowerCutAt { aim: aim(r, Whom::Any), place: place.to_owned(), empty_disk }
         },
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -475,6 +492,7 @@ const MEMBERS: &[Plan] = &[
             let place = places::FIRST[round % places::FIRST.len()].to_owned();
             Fault::FirstStart { place }
         },
+        goes_on: false,
         ..PLAIN
     },
     Plan {
@@ -496,6 +514,7 @@ const MEMBERS: &[Plan] = &[
             (plan.fault)(random, round)
         },
         moves_lead: true,
+        goes_on: false,
         ..PLAIN
     },
 ];

@@ -11,13 +11,13 @@ use crate::workload::Kind;
 
 /// What a change must pass: nemesis, workload, seconds of faults.
 const SHORT: [(&str, Kind, u64); 5] = [
-    ("kill-leader", Kind::Mix, 16),
-    ("pause-leader", Kind::Reads, 14),
-    ("isolate-leader", Kind::Puts, 16),
-    ("power-cut-all", Kind::Set, 14),
-    ("rolling-wipe", Kind::Retries, 20),
+    ("kill-leader", Kind::Mix, 26),
+    ("pause-leader", Kind::Reads, 24),
+    ("isolate-leader", Kind::Puts, 26),
+    ("power-cut-all", Kind::Set, 24),
+    ("rolling-wipe", Kind::Retries, 28),
 ];
-const SHORT_LIMIT: Duration = Duration::from_secs(240);
+const SHORT_LIMIT: Duration = Duration::from_mins(4);
 
 pub(crate) fn make(command: Command) -> bool {
     match command {
@@ -122,7 +122,9 @@ fn soak(seed: Option<u64>, hours: f64) -> bool {
 fn summary(reports: &[Report]) -> bool {
     if reports.len() > 1 {
         say(&Report::heading());
-        reports.iter().for_each(|report| say(&report.row()));
+        for report in reports {
+            say(&report.row());
+        }
     }
     let count = |end: End| reports.iter().filter(|report| report.end() == end).count();
     let (passed, failed, skipped) = (count(End::Passed), count(End::Failed), count(End::Skipped));

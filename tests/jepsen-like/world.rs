@@ -124,7 +124,9 @@ impl World {
                 replica.down.remove(&FIRST_CRASH);
             }
         }
-        founders.iter().for_each(|number| world.launch(*number));
+        for number in founders {
+            world.launch(number);
+        }
         Ok(world)
     }
 
@@ -396,7 +398,9 @@ impl World {
         self.cuts.clear();
         self.apply_cuts().unwrap();
         let shaped: Vec<(Holder, usize)> = self.shapes.keys().copied().collect();
-        shaped.into_iter().for_each(|(holder, number)| self.unshape(holder, number));
+        for (holder, number) in shaped {
+            self.unshape(holder, number);
+        }
         let resets: Vec<(usize, Holder)> = self.resets.iter().copied().collect();
         for (number, holder) in resets {
             self.reset(holder, number, false).unwrap();
@@ -419,16 +423,21 @@ impl World {
 
     /// Why the cluster is not yet what it was made as; `Ok`: every founder is a voter and ready.
     pub(crate) fn well(&self) -> Result<(), String> {
+        let mut leaders = BTreeSet::new();
         let names: Vec<String> = (0..self.founders).map(|n| self.name(n).to_owned()).collect();
         for number in 0..self.founders {
             let name = self.name(number);
             status::ready(self.place.web(number))
                 .map_err(|why| format!("{name} is not ready: {why}"))?;
-            let mut voters = self.status(number)?.voters;
+            let Status { mut voters, leader, term, .. } = self.status(number)?;
+            leaders.insert((term, leader));
             voters.sort();
             if voters != names {
                 return Err(format!("for {name} the voters are {voters:?}"));
             }
+        }
+        if leaders.len() > 1 {
+            return Err(format!("the leaders are {leaders:?}"));
         }
         Ok(())
     }
@@ -458,7 +467,9 @@ impl World {
             last = views.into_iter().map(|view| (view.applied, view.digest)).collect();
             last.iter().all(|(index, _)| *index == last[0].0).then_some(())
         });
-        level.map(|()| last.clone()).ok_or(format!("replicas stay at different indexes: {last:?}"))
+        level
+            .map(|()| last.clone())
+            .ok_or_else(|| format!("replicas stay at different indexes: {last:?}"))
     }
 }
 

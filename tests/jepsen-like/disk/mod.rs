@@ -6,6 +6,7 @@ pub(crate) mod shim;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::tools;
 
@@ -38,6 +39,11 @@ impl Disk {
 
     /// Whether file systems can be mounted here.
     pub(crate) fn can_mount() -> Result<(), String> {
+        static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+        TRIED.get_or_init(Disk::try_mount).clone()
+    }
+
+    fn try_mount() -> Result<(), String> {
         if !tools::is_root() {
             return Err("root".to_owned());
         }
@@ -50,10 +56,6 @@ impl Disk {
         let disk = Disk::new(&trial, true)?;
         drop(disk);
         Ok(())
-    }
-
-    pub(crate) fn has_file_system(&self) -> bool {
-        self.image.is_some()
     }
 
     /// The folder that `--storage.path` names.
@@ -85,7 +87,7 @@ impl Disk {
         let unmounted = tools::eventually(std::time::Duration::from_secs(10), || {
             tools::run("umount", &[&folder]).ok()
         });
-        unmounted.ok_or(format!("{folder} stays mounted"))?;
+        unmounted.ok_or_else(|| format!("{folder} stays mounted"))?;
         self.mount()
     }
 

@@ -19,7 +19,7 @@ impl Nemesis for Kill {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         self.hit.choose(world)?;
         self.killed = world.kill(self.hit.holder, &self.hit.on);
-        Ok(Struck::on(self.hit.on.clone()))
+        Ok(Struck::gone(self.hit.on.clone(), world))
     }
 
     fn fired(&mut self, _world: &mut World) -> Result<String, String> {

@@ -45,7 +45,7 @@ fn remove(world: &mut World, holder: Holder, number: usize) -> Result<(), String
         agreed(world, number, false).then_some(())
     });
     world.kill(holder, &[number]);
-    gone.ok_or(format!("{} is not removed: {said}", world.name(number)))
+    gone.ok_or_else(|| format!("{} is not removed: {said}", world.name(number)))
 }
 
 /// Has a replica with an empty disk join; whether it votes in time.
@@ -54,7 +54,7 @@ fn join(world: &mut World, holder: Holder, number: usize) -> Result<(), String> 
     world.wipe(number)?;
     world.revive(holder, &[number]);
     let votes = tools::eventually(CHANGE_LIMIT, || agreed(world, number, true).then_some(()));
-    votes.ok_or(format!("{} does not become a voter", world.name(number)))
+    votes.ok_or_else(|| format!("{} does not become a voter", world.name(number)))
 }
 
 pub(super) struct Remove {

@@ -97,6 +97,14 @@ pub(crate) struct Struck {
 }
 
 impl Struck {
+    /// These are gone; if they are so many that the others are no majority, those are cut off.
+    pub(crate) fn gone(on: Vec<usize>, world: &World) -> Struck {
+        let left = (0..world.founders).filter(|number| world.replicas[*number].runs());
+        let left: Vec<usize> = left.collect();
+        let minority = if left.len() * 2 <= world.founders { left } else { Vec::new() };
+        Struck { on, minority }
+    }
+
     pub(crate) fn on(on: Vec<usize>) -> Struck {
         Struck { on, minority: Vec::new() }
     }

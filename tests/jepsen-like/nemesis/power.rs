@@ -74,7 +74,7 @@ impl Nemesis for PowerCut {
         world.excuse(self.hit.holder, &self.hit.on);
         self.dead = cut(world, self.hit.holder, &self.hit.on)?;
         world.no_excuse(self.hit.holder);
-        Ok(Struck::on(self.hit.on.clone()))
+        Ok(Struck::gone(self.hit.on.clone(), world))
     }
 
     fn fired(&mut self, _world: &mut World) -> Result<String, String> {
@@ -107,7 +107,7 @@ impl PowerCutAt {
 impl Nemesis for PowerCutAt {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         if !places::KNOWN {
-            return Err(Trouble::Lacking("a binary with the feature `trials`".to_owned()));
+            return Err(Trouble::Lacking(places::FEATURE.to_owned()));
         }
         world.needs_disks().map_err(Trouble::Lacking)?;
         self.hit.choose(world)?;
@@ -138,7 +138,7 @@ pub(super) struct FirstStart;
 impl Nemesis for FirstStart {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         if !places::KNOWN {
-            return Err(Trouble::Lacking("a binary with the feature `trials`".to_owned()));
+            return Err(Trouble::Lacking(places::FEATURE.to_owned()));
         }
         world.needs_disks().map_err(Trouble::Lacking)?;
         Ok(Struck::on((0..world.founders).collect()))

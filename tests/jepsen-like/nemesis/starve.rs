@@ -145,7 +145,8 @@ impl Nemesis for SlowDisk {
         world.needs_disks().map_err(Trouble::Lacking)?;
         self.hit.choose(world)?;
         for (group, number) in groups("blkio", &self.hit.on)?.iter().zip(&self.hit.on) {
-            let device = world.replicas[*number].disk.device().ok_or("no device".to_owned())?;
+            let device =
+                world.replicas[*number].disk.device().ok_or_else(|| "no device".to_owned())?;
             let limit = format!("{device} {}", self.writes);
             group.set("blkio.throttle.write_iops_device", &limit)?;
             group.admit(world, *number)?;

@@ -143,11 +143,4 @@ impl Place {
             Place::Loopback(_) => 0,
         }
     }
-
-    pub(crate) fn describe(&self) -> &'static str {
-        match self {
-            Place::Netns(_) => "network namespaces",
-            Place::Loopback(_) => "loopback",
-        }
-    }
 }

@@ -35,6 +35,8 @@ impl Conduct {
 struct Active {
     step: usize,
     until: Duration,
+    begun: Duration,
+    /// From here on it was in force.
     since: Duration,
     nemesis: Box<dyn Nemesis>,
     struck: Struck,
@@ -90,7 +92,7 @@ impl<'a> Conductor<'a> {
     }
 
     fn inject(&mut self, world: &mut World, step: usize, fault: &Fault, lasts: Duration) {
-        let since = world.now();
+        let begun = world.now();
         let mut nemesis = fault.nemesis(step);
         match nemesis.inject(world) {
             Ok(struck) => {
@@ -100,8 +102,9 @@ impl<'a> Conductor<'a> {
                     let skew = milliseconds.unsigned_abs() * 1_000_000;
                     self.conduct.clock_skew = self.conduct.clock_skew.max(skew);
                 }
-                let until = world.now() + lasts;
-                self.active.push(Active { step, until, since, nemesis, struck });
+                let since = world.now();
+                let until = since + lasts;
+                self.active.push(Active { step, until, begun, since, nemesis, struck });
             }
             Err(trouble) => {
                 self.trouble(world, fault, &trouble);
@@ -137,7 +140,7 @@ impl<'a> Conductor<'a> {
                 tell(world, &format!("{}: {proof}; it ends", name(fault)));
                 self.conduct.faults.push(Record {
                     name: name(fault),
-                    from: nanos(active.since),
+                    from: nanos(active.begun),
                     to: nanos(just_before),
                 });
                 if !self.overlapping {
@@ -164,8 +167,8 @@ impl<'a> Conductor<'a> {
 /// What a fault is called in records.
 fn name(fault: &Fault) -> String {
     let json = serde_json::to_value(fault).unwrap();
-    let whom = json["aim"]["whom"].as_str().or(json["split"].as_str());
-    let place = json["place"].as_str().or(json["part"].as_str());
+    let whom = json["aim"]["whom"].as_str().or_else(|| json["split"].as_str());
+    let place = json["place"].as_str().or_else(|| json["part"].as_str());
     let words = [json["kind"].as_str(), whom, place];
     words.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }

@@ -21,7 +21,8 @@ pub(crate) enum Result {
 pub(crate) struct Report {
     nemesis: String,
     workload: String,
-    place: &'static str,
+    /// Why the replicas are on loopback.
+    no_namespaces: Option<String>,
     ok: u64,
     rejected: u64,
     unknown: u64,
@@ -36,11 +37,11 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    pub(super) fn new(schedule: &Schedule, place: &'static str) -> Report {
+    pub(super) fn new(schedule: &Schedule, no_namespaces: Option<String>) -> Report {
         Report {
             nemesis: schedule.nemesis.clone(),
             workload: schedule.workload.clone(),
-            place,
+            no_namespaces,
             ok: 0,
             rejected: 0,
             unknown: 0,
@@ -57,7 +58,7 @@ impl Report {
 
     /// A run that could not be made.
     pub(super) fn broken(schedule: &Schedule, why: String) -> Report {
-        let mut report = Report::new(schedule, "");
+        let mut report = Report::new(schedule, None);
         report.problems.push(why);
         report
     }
@@ -132,7 +133,8 @@ impl Report {
 
     /// One line of the table.
     pub(crate) fn row(&self) -> String {
-        let heal = self.healed.as_ref().map_or("never".to_owned(), |t| t.as_millis().to_string());
+        let heal =
+            self.healed.as_ref().map_or_else(|_| "never".to_owned(), |t| t.as_millis().to_string());
         let numbers = [self.ok, self.rejected, self.unknown, self.leader_changes];
         let mut cells: Vec<String> = numbers.iter().map(ToString::to_string).collect();
         cells.extend([self.longest_gap.as_millis().to_string(), heal]);
@@ -160,17 +162,14 @@ impl Report {
                 format!("FAILED: {bad} checks, {} problems", self.problems.len())
             }
             Result::Passed => {
-                let mut text = format!("{passed} pass");
-                if skipped > 0 {
-                    text += &format!(", {skipped} not meant");
-                }
+                let mut parts = vec![format!("{passed} pass, {skipped} not meant")];
                 if !lacking.is_empty() {
-                    text += &format!("; skipped for want of {}", lacking.join(", "));
+                    parts.push(format!("skipped for want of {}", lacking.join(", ")));
                 }
-                if self.place != "network namespaces" {
-                    text += &format!("; on {}", self.place);
+                if let Some(why) = &self.no_namespaces {
+                    parts.push(format!("on loopback for want of {why}"));
                 }
-                text
+                parts.join("; ")
             }
         }
     }

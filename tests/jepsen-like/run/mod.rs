@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crate::artifacts;
 use crate::checkers::{self, Digest, Due, Evidence, Resources, Usage};
+use crate::places;
 use crate::plans;
 use crate::replica::status;
-use crate::schedule::Schedule;
-use crate::tools::say;
+use crate::schedule::{Schedule, Step};
+use crate::tools::{self, say};
 use crate::watch::{self, Watch, nanos};
 use crate::workload::{self, Kind, Load, Target};
 use crate::world::{Setup, World};
@@ -30,6 +31,8 @@ const HEAL_LIMIT: Duration = Duration::from_secs(30);
 const LEVEL_LIMIT: Duration = Duration::from_secs(15);
 /// Load before resources are looked at for the first time, and after everything is well again.
 const CALM: Duration = Duration::from_secs(2);
+/// Faults that last longer leave time for an election and more.
+const LONG_MS: u64 = 2500;
 /// Entries after which a snapshot is taken: few, so that logs are purged all the time and whoever
 /// was away needs a snapshot.
 const SNAPSHOT_ENTRIES: u32 = 100;
@@ -151,7 +154,7 @@ impl Trial<'_> {
         };
         history.write(&folder.join("history.jsonl")).map_err(|err| err.to_string())?;
         evidence.write(&folder.join("evidence.json")).map_err(|err| err.to_string())?;
-        let mut report = Report::new(self.schedule, self.world.place.describe());
+        let mut report = Report::new(self.schedule, self.world.no_namespaces().map(str::to_owned));
         report.count(&history);
         report.leader_changes = evidence.leader_changes;
         report.healed = healed;
@@ -169,7 +172,7 @@ impl Trial<'_> {
         Due {
             // Of what was tried; during the faults most of it may fail.
             acknowledged: if self.kind == Kind::Reads { 1 } else { operations / 20 },
-            acknowledged_in_faults: 0,
+            acknowledged_in_faults: u64::from(self.goes_on() && !nothing_injected),
             scrapes: 1,
             faults: u64::from(!nothing_injected),
             leader_changes: u64::from(plan.is_some_and(|plan| plan.moves_lead)),
@@ -177,10 +180,24 @@ impl Trial<'_> {
         }
     }
 
+    /// Whether changes are acknowledged during the faults, if they last long enough for an election
+    /// and small pushes are made all the time.
+    fn goes_on(&self) -> bool {
+        let long = |step: &Step| step.for_ms >= LONG_MS;
+        plans::named(&self.schedule.nemesis).is_some_and(|plan| plan.goes_on)
+            && self.schedule.steps.iter().any(long)
+            && !matches!(self.kind, Kind::Large | Kind::Reads)
+    }
+
     /// What the replicas did wrong, whatever the clients saw of it.
     fn problems(&mut self, conduct: &conduct::Conduct) -> Vec<String> {
         let mut problems = conduct.problems.clone();
         problems.append(&mut self.world.complaints);
+        let lacking = conduct.lacking.iter().map(String::as_str).chain(self.world.no_namespaces());
+        let lacking = lacking.filter(|what| *what != places::FEATURE);
+        if std::env::var("CI").is_ok_and(|ci| ci == "true") && tools::is_root() {
+            problems.extend(lacking.map(|what| format!("nothing may be missing here: {what}")));
+        }
         for exit in self.world.exits.iter().filter(|exit| !exit.excused) {
             let (name, at) = (self.world.name(exit.replica), exit.at.as_secs_f64());
             problems.push(format!("{name} ended by itself at {at:.1} s: {}", exit.status));
@@ -231,6 +248,8 @@ pub(crate) fn check(path: &Path) -> std::io::Result<bool> {
     let history = crate::history::History::read(&history)?;
     let evidence = if evidence.exists() { Evidence::read(&evidence)? } else { Evidence::default() };
     let verdicts = checkers::judge(&history, &evidence);
-    verdicts.iter().for_each(|verdict| say(&verdict.to_string()));
+    for verdict in &verdicts {
+        say(&verdict.to_string());
+    }
     Ok(!verdicts.iter().any(checkers::Verdict::is_bad))
 }
