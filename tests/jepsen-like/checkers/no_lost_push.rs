@@ -1,8 +1,6 @@
 //! No acknowledged push is lost: the reads after the end show it at every replica, unless something
 //! that did not surely come before it can have replaced or removed it. Trusts no headers.
 
-use std::collections::BTreeMap;
-
 use super::case::{Case, Read};
 use super::{Finding, model};
 use crate::history::{Action, Family, Group, Request};

@@ -43,7 +43,8 @@ pub(super) fn is_register(changes: &[&Request<'_>]) -> bool {
     first.is_some() && families.all(|other| other == first)
 }
 
-/// When all operations on one value were under way.
+/// When all operations on one value were under way, in nanoseconds plus one: what there was before
+/// the first PUT was written at 0.
 #[derive(Clone, Copy)]
 struct Zone {
     /// The value; `None` is that before the first PUT.
@@ -64,17 +65,18 @@ fn check_group(case: &Case<'_>, group: &Group, changes: &[&Request<'_>]) -> Chec
     let mut zones = BTreeMap::from([(None, start)]);
     for change in changes {
         let value = change.action().cells().and_then(value_of);
-        let (first_return, last_call) = (change.returned, change.called);
-        zones.insert(value, Zone { value, first_return, last_call, written: change.called });
+        let (first_return, called) = (change.returned.saturating_add(1), change.called + 1);
+        let zone = Zone { value, first_return, last_call: called, written: called };
+        zones.insert(value, zone);
     }
     for read in &case.reads {
         let value = read.state(group).map(|cells| value_of(cells));
         let Some(zone) = zones.get_mut(&value.flatten()).filter(|_| value != Some(None)) else {
             return Checked::Bad(format!("{} shows what nobody pushed", read.op.name()));
         };
-        zone.first_return = zone.first_return.min(read.op.returned);
-        zone.last_call = zone.last_call.max(read.op.called);
-        if read.op.returned < zone.written {
+        zone.first_return = zone.first_return.min(read.op.returned + 1);
+        zone.last_call = zone.last_call.max(read.op.called + 1);
+        if read.op.returned + 1 < zone.written {
             return Checked::Bad(format!("{} shows what was pushed later", read.op.name()));
         }
     }

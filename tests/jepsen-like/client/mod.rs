@@ -3,7 +3,6 @@
 mod http;
 mod scrape;
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,12 +53,12 @@ fn body_of(cells: &Cells) -> String {
     let mut body = String::new();
     for (family, cell) in cells {
         if cell.series == 1 {
-            drop(writeln!(body, "{family} {}", cell.value));
+            body.push_str(&format!("{family} {}\n", cell.value));
             continue;
         }
         for number in 0..cell.series {
             let (value, pad) = (cell.value, "x".repeat(PADDING));
-            drop(writeln!(body, "{family}{{n=\"{number}\",pad=\"{pad}\"}} {value}"));
+            body.push_str(&format!("{family}{{n=\"{number}\",pad=\"{pad}\"}} {value}\n"));
         }
     }
     body

@@ -39,3 +39,22 @@ impl History {
         Ok(History { started, patience, job, ops: ops? })
     }
 }
+
+/// Numbers as text, so that what is read is what was written to the last digit.
+pub(super) mod exact {
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub(in crate::history) fn serialize<S: Serializer>(
+        number: &f64,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(number)
+    }
+
+    pub(in crate::history) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<f64, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}

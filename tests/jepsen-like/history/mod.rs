@@ -7,7 +7,7 @@
 mod file;
 mod request;
 
-pub(crate) use request::{Fate, Request, requests};
+pub(crate) use request::{Request, requests};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -105,8 +105,10 @@ pub(crate) struct Refusal {
 pub(crate) struct Shown {
     pub(crate) cells: Cells,
     /// `push_time_seconds`; 0 before the first success.
+    #[serde(with = "file::exact")]
     pub(crate) pushed: f64,
     /// `push_failure_time_seconds`; 0 before the first failure.
+    #[serde(with = "file::exact")]
     pub(crate) failed: f64,
 }
 

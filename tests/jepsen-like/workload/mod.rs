@@ -19,8 +19,8 @@ use crate::history::{Action, History, Op, Outcome};
 use client::{Client, Shared};
 pub(crate) use kind::Kind;
 
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a client waits for an answer: longer than a replica may take to say that it cannot serve.
+const PATIENCE: Duration = Duration::from_millis(1500);
 /// The same for megabytes.
 const PATIENCE_LARGE: Duration = Duration::from_secs(5);
 /// Megabytes are sent at this rate at most.
