@@ -24,6 +24,18 @@ test-deps: ## install what the tests compare with: the original Pushgateway, Pro
 test: ## run all tests (after `make test-deps`)
 	$(CARGO) test
 
+.PHONY: jepsen-short
+jepsen-short: ## break it for four minutes: the most productive faults (as root, after `make test-deps`)
+	$(CARGO) test --quiet --release --test jepsen-like -- short
+
+.PHONY: jepsen
+jepsen: ## break it with every fault on its own, half an hour
+	$(CARGO) test --quiet --release --test jepsen-like -- each
+
+.PHONY: soak
+soak: ## break it for HOURS with overlapping faults
+	$(CARGO) test --quiet --release --test jepsen-like -- soak --hours $(or $(HOURS),1)
+
 .PHONY: bench
 bench: ## measure alone and beside the original (after `make test-deps`; BENCH_ARGS=--quick to try it)
 	$(CARGO) bench --bench isolated --bench log --bench versus -- $(BENCH_ARGS)

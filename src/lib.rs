@@ -7,6 +7,8 @@
 pub mod clock;
 pub mod limits;
 pub mod pb;
+#[doc(hidden)]
+pub mod trials;
 
 pub mod exposition;
 pub mod group;

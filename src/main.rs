@@ -39,6 +39,13 @@ fn main() -> ExitCode {
     };
     telemetry::init(&config.log);
     telemetry::install_panic_hook(quorumgate::storage_tolerates_panics);
+    let begun = quorumgate::trials::begin().map_err(|unknown| {
+        tracing::error!(err = unknown, "quorumgate cannot start");
+    });
+    let Ok(warning) = begun else { return ExitCode::FAILURE };
+    if let Some(warning) = warning {
+        tracing::warn!("{warning}");
+    }
     match run(config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(err) => {

@@ -24,6 +24,7 @@ use crate::group::render_cache::{Facts, Form, RenderCache};
 use crate::group::stored::{Member, StoredFamily};
 use crate::group::view::View;
 use crate::pb::client::{MetricFamily, MetricType};
+use crate::trials::{self, Bug};
 
 impl View {
     /// The body of a scrape in this format, compressed if asked for. `own` are families that the
@@ -238,7 +239,10 @@ fn write_family(
     family: Option<&FamilyEntry>,
     own: Option<&OwnFamily<'_>>,
 ) {
-    let members = || family.into_iter().flat_map(|family| family.members.iter());
+    let members = || {
+        let members = family.into_iter().flat_map(|family| family.members.iter());
+        trials::ordered(Bug::HashOrder, members, |member| member.family.mark.into())
+    };
     let escaped = family.is_some_and(|_| members().any(|member| member.family.needs_escaping));
     let escaped = format.escaping != Escaping::AllowUtf8 && (escaped || own.is_some());
     match format.encoding {

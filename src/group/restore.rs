@@ -21,6 +21,7 @@ use crate::group::times::{
     GroupTimes, PUSH_FAILURE_TIME, PUSH_TIME, is_time_family, time_family, time_help,
 };
 use crate::group::view::Totals;
+use crate::trials::{self, Bug};
 
 /// Why items do not add up to a state.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -117,7 +118,12 @@ impl Restore {
     pub fn finish(self) -> Result<GroupStore, RestoreError> {
         let (store, expected) = self.build()?;
         let found = store.totals.digest.to_u128();
-        if expected == found { Ok(store) } else { Err(RestoreError::Digest { expected, found }) }
+        let forgetful = trials::bug(Bug::SnapshotForgets);
+        if expected == found || forgetful {
+            Ok(store)
+        } else {
+            Err(RestoreError::Digest { expected, found })
+        }
     }
 
     /// As [`Restore::finish`], for items that were persisted under another key than this one's: their
@@ -160,7 +166,7 @@ fn check_counts(totals: &Totals, meta: &LoadedMeta) -> Result<(), RestoreError> 
         ("families", meta.families, totals.family_items),
         ("remembered log entries", meta.recent_indexes, totals.recent_indexes),
     ] {
-        if expected != found {
+        if expected != found && !trials::bug(Bug::SnapshotForgets) {
             return Err(RestoreError::Count { what, expected, found });
         }
     }

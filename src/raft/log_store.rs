@@ -11,6 +11,7 @@ use openraft::{OptionalSend, RaftLogReader};
 use tokio::sync::oneshot;
 
 use crate::storage::{Done, RaftLog, Record};
+use crate::trials::{self, Place};
 
 use super::convert;
 use super::log_tail::LogTail;
@@ -155,9 +156,11 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        trials::at(Place::VoteSaveBefore)?;
         let (done, receiver) = completion();
         self.log.save_vote(convert::encode_vote(vote), done);
-        durable(receiver).await
+        durable(receiver).await?;
+        trials::at(Place::VoteSaveAfter)
     }
 
     async fn save_committed(&mut self, committed: Option<LogId>) -> io::Result<()> {
@@ -176,6 +179,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I: IntoIterator<Item = Entry> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        trials::at(Place::LogAppendBefore)?;
         let (mut records, mut kept) = (Vec::new(), Vec::new());
         for entry in entries {
             let bytes = convert::encode_entry(&entry);
@@ -186,7 +190,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         // First, so that it never ends before the log does.
         self.tail.append(kept);
         self.log.append(records, Box::new(move |result| callback.io_completed(result)));
-        Ok(())
+        trials::at(Place::LogAppendAfter)
     }
 
     async fn truncate_after(&mut self, last_kept: Option<LogId>) -> io::Result<()> {

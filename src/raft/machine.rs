@@ -9,9 +9,11 @@ use openraft::EntryPayload;
 use prost::Message;
 use tokio::sync::watch;
 
+use crate::clock::Clock;
 use crate::group::{Batch, Dirty, GroupStore, View};
 use crate::pb::v1;
 use crate::telemetry;
+use crate::trials::{self, Bug, Place};
 
 use super::convert;
 use super::types::{Entry, LogId, Reply, StoredMembership};
@@ -101,6 +103,7 @@ impl Machine {
     /// replica: skipping it would let replicas drift apart.
     pub(crate) fn apply(&self, entry: &Entry) -> io::Result<Reply> {
         let started = Instant::now();
+        trials::at(Place::ApplyBefore)?;
         let batch = match &entry.payload {
             EntryPayload::Normal(command) => Some(decode(entry.log_id.index, &command.0)?),
             EntryPayload::Blank | EntryPayload::Membership(_) => None,
@@ -108,6 +111,7 @@ impl Machine {
         let mut state = self.lock();
         state.position.applied = Some(entry.log_id);
         if let EntryPayload::Membership(membership) = &entry.payload {
+            trials::at(Place::MembershipApply)?;
             state.position.membership =
                 StoredMembership::new(Some(entry.log_id), membership.clone());
         }
@@ -117,6 +121,7 @@ impl Machine {
             state.checkpoint = Some((index, state.store.view().digest()));
         }
         drop(state);
+        trials::at(Place::ApplyAfter)?;
         self.applied.send_replace(Some(index));
         let Some(outcomes) = outcomes else { return Ok(Reply::default()) };
         self.metrics.observe_apply(started.elapsed());
@@ -171,8 +176,12 @@ impl Machine {
 }
 
 fn decode(index: u64, bytes: &Bytes) -> io::Result<Batch> {
-    Batch::decode(bytes.clone()).map_err(|err| {
+    let mut batch = Batch::decode(bytes.clone()).map_err(|err| {
         let message = format!("cannot apply log entry {index}: {err}");
         io::Error::new(io::ErrorKind::InvalidData, message)
-    })
+    })?;
+    if trials::bug(Bug::ApplyLocalTime) {
+        batch.at = Clock::System.now();
+    }
+    Ok(batch)
 }

@@ -20,6 +20,7 @@ use crate::limits::{
 };
 use crate::pb::v1;
 use crate::telemetry;
+use crate::trials::{self, Place};
 
 use super::convert;
 use super::error::Unavailable;
@@ -296,7 +297,14 @@ async fn forward(peer: &LeaderPeer, waiting: &[Waiting], deadline: Instant) -> A
     let mutations = waiting.iter().map(|w| encode_mutation(&w.mutation)).collect();
     let request = v1::ProposeRequest { mutations, timeout_ms: millis(timeout) };
     let count = waiting.len();
-    match peer.propose(timeout, request).await {
+    if let Err(err) = trials::at(Place::ForwardBefore) {
+        return Attempt::again(count, false, err.to_string());
+    }
+    let answer = peer.propose(timeout, request).await;
+    if let Err(err) = trials::at(Place::ForwardAfter) {
+        return Attempt::again(count, true, err.to_string());
+    }
+    match answer {
         Ok(response) if response.results.len() == count => {
             let mut detail = String::new();
             let fates = response.results.into_iter().map(|one| fate(one, &mut detail)).collect();

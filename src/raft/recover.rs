@@ -15,6 +15,7 @@ use crate::storage::{
     Damage, Folder, Identity, Kind, LostTail, NO_CLUSTER, Newest, Opened, RaftLog, StateDb,
 };
 use crate::telemetry::Metrics;
+use crate::trials::{self, Bug};
 
 use super::convert;
 use super::error::Error;
@@ -190,7 +191,12 @@ fn identity(folder: &Folder, name: &str) -> Result<Identity, Error> {
 
 /// Of a replica that has no cluster yet.
 pub(crate) fn new_identity(name: &str) -> Identity {
-    let node = rand::random::<u64>().max(1);
+    let node = if trials::bug(Bug::WipedNodeVotes) {
+        name.bytes().fold(1_u64, |node, byte| node.rotate_left(8) ^ u64::from(byte))
+    } else {
+        rand::random::<u64>()
+    };
+    let node = node.max(1);
     Identity { cluster: NO_CLUSTER, node, name: name.to_owned() }
 }
 

@@ -14,6 +14,7 @@ use crate::group::{Change, Mutation};
 use crate::limits::Limits;
 use crate::storage::{Folder, Identity, RaftLog};
 use crate::telemetry;
+use crate::trials::{self, Place};
 
 use super::contact::{self, Contact, Heard};
 use super::disk_space::{DiskSpace, Promise};
@@ -163,7 +164,9 @@ impl Running {
         if self.raft.is_initialized().await.map_err(|err| failed(&err))? {
             return Ok(());
         }
-        self.raft.initialize(members).await.map_err(|err| failed(&err))
+        trials::at(Place::InitializeBefore).map_err(|err| failed(&err))?;
+        self.raft.initialize(members).await.map_err(|err| failed(&err))?;
+        trials::at(Place::InitializeAfter).map_err(|err| failed(&err))
     }
 
     /// Whether this replica is the only voter.

@@ -8,6 +8,7 @@ use openraft::RaftSnapshotBuilder;
 
 use crate::group::{GroupStore, Restore, View};
 use crate::storage::{self, Encoder, Incoming, SnapshotFile, Snapshots as Folder};
+use crate::trials::{self, Bug, Place};
 
 use super::machine::Position;
 use super::state_machine::StateMachine;
@@ -49,13 +50,15 @@ impl Snapshots {
     /// The index that another whole snapshot than the newest one reaches.
     pub(crate) fn second_newest_index(&self) -> Option<u64> {
         let whole = self.whole();
-        whole.iter().rev().nth(1).map(|file| file.index)
+        let newest = trials::bug(Bug::PurgeBeforeSnapshot);
+        whole.iter().rev().nth(usize::from(!newest)).map(|file| file.index)
     }
 
     /// Writes a durable snapshot of `view`, which stands for `position`.
     pub(crate) fn write(&self, view: &View, position: &Position) -> io::Result<SnapshotData> {
         let (index, term) = position.applied.map_or((0, 0), |id| (id.index, id.leader_id.term));
         let note = position.encode_of(self.cluster);
+        trials::at(Place::SnapshotBuild)?;
         let mut writer = self.folder.create(index, term, &note).map_err(io::Error::other)?;
         for item in view.items() {
             writer.write_item(&item.encode()).map_err(io::Error::other)?;
@@ -143,7 +146,9 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         // The log below a snapshot goes some time: first let the state database reach the disk too.
-        self.state_machine.writer.checkpoint().await;
+        if !trials::bug(Bug::PurgeBeforeSnapshot) {
+            self.state_machine.writer.checkpoint().await;
+        }
         let (view, position) = (self.view.clone(), self.position.clone());
         let snapshots = Arc::clone(&self.state_machine.snapshots);
         let written = tokio::task::spawn_blocking(move || snapshots.write(&view, &position));

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use crate::pb::v1;
 use crate::pb::v1::change_members_request::Change;
 use crate::storage::{Folder, Identity, Known, NO_CLUSTER};
+use crate::trials::{self, Bug};
 
 use super::bootstrap::{self, Decision, Round, Seen};
 use super::error::{Error, Unavailable};
@@ -212,7 +213,8 @@ impl Starting {
         standing: &Standing,
     ) -> Heard {
         let others = standing.voters.iter().filter(|(id, _)| **id != identity.node);
-        let needed = standing.voters.len() / 2;
+        let anyway = trials::bug(Bug::WipedNodeVotes);
+        let needed = if anyway { 0 } else { standing.voters.len() / 2 };
         let addresses: BTreeSet<String> =
             others.map(|(_, member)| member.address.clone()).collect();
         loop {

@@ -7,6 +7,8 @@ use futures_util::{Stream, TryStreamExt};
 use openraft::OptionalSend;
 use openraft::storage::{EntryResponder, RaftStateMachine};
 
+use crate::trials::{self, Place};
+
 use super::machine::Machine;
 use super::snapshot::{self, Builder, Snapshot, SnapshotData, Snapshots};
 use super::state_writer::StateWriter;
@@ -38,6 +40,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         while let Some((entry, responder)) = entries.try_next().await? {
             let reply = self.machine.apply(&entry)?;
             if let Some(responder) = responder {
+                trials::at(Place::Respond)?;
                 responder.send(reply);
             }
         }
@@ -58,8 +61,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let snapshots = Arc::clone(&self.snapshots);
         let installed = tokio::task::spawn_blocking(move || {
             let store = snapshot::restore(&data, hash_key)?;
+            trials::at(Place::SnapshotInstallBefore)?;
             machine.replace(store, position);
             snapshots.adopt(data);
+            trials::at(Place::SnapshotInstallAfter)?;
             Ok::<_, io::Error>(())
         });
         installed.await.map_err(io::Error::other)??;

@@ -9,6 +9,7 @@ use super::identity::{self, Identity};
 use super::slots::Slots;
 use super::witness::{self, Known};
 use super::{fsutil, high_water};
+use crate::trials::{self, Place};
 
 /// Stands in the folder while its content is being moved aside.
 const MOVING: &str = "MOVING";
@@ -101,7 +102,10 @@ impl Folder {
 
     /// Changes who the folder says it is, durably and atomically.
     pub(crate) fn identify(&self, identity: &Identity) -> Result<(), Error> {
-        identity::write(&self.path.join("IDENTITY"), identity)
+        let io = |e| Error::io(Subject::Identity, Verb::Write, &self.path, &e);
+        trials::at(Place::IdentityWriteBefore).map_err(io)?;
+        identity::write(&self.path.join("IDENTITY"), identity)?;
+        trials::at(Place::IdentityWriteAfter).map_err(io)
     }
 
     /// Moves everything aside, so that the folder is as new, and tells where it is now. Cut short,

@@ -9,6 +9,11 @@ pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Makes the content of all files in a folder durable.
+pub(crate) fn sync_files(dir: &Path) -> io::Result<()> {
+    fs::read_dir(dir)?.try_for_each(|entry| File::open(entry?.path())?.sync_data())
+}
+
 /// Creates a folder, and its parents, durably.
 pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {

@@ -25,3 +25,5 @@ mod lifecycle;
 mod limits;
 mod readers;
 mod tidy;
+#[cfg(feature = "trials")]
+mod trials;

@@ -27,6 +27,7 @@ use super::super::fsutil;
 use super::super::hard_state::HardState;
 use super::super::panics::{self, Scope};
 use super::Record;
+use crate::trials::{self, Bug};
 
 const REGION: u64 = 1;
 const HARD_STATE: &[u8] = b"hard-state";
@@ -152,7 +153,12 @@ impl LogEngine {
     /// Writes a batch; with `sync` it is durable when this returns.
     pub(super) fn write(&self, batch: &mut Batch, sync: bool) -> Result<(), Failure> {
         (batch.records, batch.bytes) = (0, 0);
-        changing(|| self.engine.write(&mut batch.items, sync)).map(drop)
+        let unsynced = trials::bug(Bug::BareSledFlush) || trials::bug(Bug::FsyncErrorIgnored);
+        changing(|| self.engine.write(&mut batch.items, sync && !unsynced))?;
+        if trials::bug(Bug::FsyncErrorIgnored) {
+            drop(fsutil::sync_files(&self.dir));
+        }
+        Ok(())
     }
 
     /// Reads and checks one entry; the error says what is wrong with it. Only for the reader thread.

@@ -12,6 +12,7 @@ use super::super::{lock, wait};
 use super::engine::{Batch, Failure, LogEngine};
 use super::live::{Live, Operation, Queued};
 use super::{OnSync, Shared, closed};
+use crate::trials::{self, Bug, Place};
 
 /// Bytes of records after which a batch is written although more is waiting.
 const BATCH_BYTES_MAX: usize = 8 << 20;
@@ -110,7 +111,10 @@ impl Writer {
     }
 
     /// Writes, syncs, tells. Whether the engine may be used any more.
-    fn work_off(&mut self, taken: Vec<Queued>) -> bool {
+    fn work_off(&mut self, mut taken: Vec<Queued>) -> bool {
+        if trials::bug(Bug::AckBeforeFsync) {
+            answer_early(&mut taken);
+        }
         let begun = Instant::now();
         let last = taken.last().map_or(0, |queued| queued.number);
         let written = self.write(&taken);
@@ -161,7 +165,9 @@ impl Writer {
         self.state.sequence += 1;
         self.state.committed.clone_from(&self.hint);
         self.batch.hard_state(&self.state).map_err(not_fatal)?;
+        trials::at(Place::LogFsyncBefore).map_err(not_fatal)?;
         self.engine.write(&mut self.batch, true)?;
+        trials::at(Place::LogFsyncAfter).map_err(not_fatal)?;
         self.high_water.record(&self.state).map_err(not_fatal)?;
         Ok(Written { synced: true, records, bytes })
     }
@@ -184,12 +190,14 @@ impl Writer {
                 }
                 return Ok(!records.is_empty());
             }
+            Operation::Vote(_) if trials::bug(Bug::VoteNotStored) => return Ok(false),
             Operation::Vote(vote) => self.state.vote = Some(vote.clone()),
             Operation::Truncate { next } => {
                 self.batch.break_sequence()?;
                 self.state.next = *next;
             }
             Operation::Purge { first, marker } => {
+                trials::at(Place::PurgeBefore)?;
                 self.batch.purge(*first)?;
                 self.state.first = *first;
                 self.state.next = self.state.next.max(*first);
@@ -210,7 +218,9 @@ impl Writer {
     /// tries again; but a failed sync is fatal here as everywhere. Whether the engine may be used
     /// any more.
     fn reclaim(&self) -> bool {
-        let result = self.engine.reclaim();
+        let result = trials::at(Place::PurgeAfter)
+            .map_err(|cause| Failure { cause, fatal: false })
+            .and_then(|()| self.engine.reclaim());
         let mut live = lock(&self.shared.live);
         live.reclaim_error = None;
         if let Err(Failure { cause, fatal }) = result {
@@ -257,6 +267,13 @@ struct Written {
 
 fn is_purge(operation: &io::Result<Operation>) -> bool {
     matches!(operation, Ok(Operation::Purge { .. } | Operation::Reset { .. }))
+}
+
+/// Tells all who append that it is done.
+fn answer_early(taken: &mut [Queued]) {
+    for queued in taken.iter_mut().filter(|q| matches!(q.operation, Ok(Operation::Append(_)))) {
+        std::mem::replace(&mut queued.done, Box::new(|_| {}))(Ok(()));
+    }
 }
 
 /// Makes the failure the answer to everything from now on, unless there was one before.

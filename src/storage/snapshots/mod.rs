@@ -33,6 +33,7 @@ pub(crate) use self::writer::{Encoder, Incoming, SnapshotWriter};
 use super::error::{Error, Subject, Verb};
 use super::fsutil;
 use crate::clock::UnixNanos;
+use crate::trials::{self, Bug, Place};
 
 /// What a file's name says.
 type IndexAndTerm = (u64, u64);
@@ -139,7 +140,12 @@ impl Snapshots {
     /// Gives a finished temporary file its name, durably.
     fn publish(&self, temporary: &Path, file: &SnapshotFile) -> Result<(), Error> {
         let io = |e| Error::io(Subject::Snapshot, Verb::Write, &file.path, &e);
+        trials::at(Place::SnapshotRenameBefore).map_err(io)?;
         fs::rename(temporary, &file.path).map_err(io)?;
+        trials::at(Place::SnapshotRenameAfter).map_err(io)?;
+        if trials::bug(Bug::PurgeBeforeSnapshot) {
+            return Ok(());
+        }
         fsutil::sync_dir(&self.dir).map_err(io)
     }
 

@@ -12,6 +12,7 @@ use super::super::codec;
 use super::super::error::{Error, Subject, Verb};
 use super::format::{self, BLOCK, BLOCK_BYTES_MAX, FOOTER, FileHash, MAGIC, META_BYTES_MAX};
 use super::{SnapshotFile, Snapshots, measure, reader};
+use crate::trials::{self, Bug};
 
 /// Tells apart the temporary files of one process.
 static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
@@ -37,6 +38,9 @@ impl Temporary {
     }
 
     fn sync(&self) -> Result<(), Error> {
+        if trials::bug(Bug::PurgeBeforeSnapshot) {
+            return Ok(());
+        }
         self.file.sync_all().map_err(|e| self.error(Verb::Sync, &e))
     }
 }

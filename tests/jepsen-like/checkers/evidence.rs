@@ -1,0 +1,120 @@
+//! What the runner saw of the replicas themselves, beside what the clients saw.
+//!
+//! Times are nanoseconds since the epoch of the history.
+
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that a verdict needs and the history does not have. What the runner does not know it
+/// leaves empty, and the property that needs it is skipped.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Evidence {
+    /// How many replicas there are.
+    pub(crate) replicas: usize,
+    /// Asked of every replica after the faults were taken away and the load had stopped.
+    pub(crate) digests: Vec<Digest>,
+    /// From the moment the faults were gone until every replica answered pushes and scrapes, had
+    /// the same leader and the same digest; `None` if that did not come to pass, or was not tried.
+    pub(crate) healed_after: Option<u64>,
+    /// Whether healing was waited for.
+    pub(crate) heal_tried: bool,
+    pub(crate) faults: Vec<Fault>,
+    /// Which replicas ran but could not reach a majority, from when this was in force until just
+    /// before it ended.
+    pub(crate) cut_off: Vec<CutOff>,
+    /// What the replicas used before the faults and some time after.
+    pub(crate) resources: Vec<Resources>,
+    pub(crate) leader_changes: u64,
+    pub(crate) snapshots_installed: u64,
+    /// A replica without a quorum has to answer within this time: the larger of the timeouts of
+    /// reads and changes that it was started with. 0: not known.
+    pub(crate) deadline: u64,
+    /// How far the clock of a replica was moved from the clients' at most.
+    pub(crate) clock_skew: u64,
+    /// What the replicas said of themselves while it ran.
+    pub(crate) sightings: Vec<Sighting>,
+    /// What a run of this kind must have had to prove anything.
+    pub(crate) due: Due,
+}
+
+/// The digest of a replica's state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Digest {
+    pub(crate) replica: String,
+    pub(crate) index: u64,
+    pub(crate) digest: String,
+}
+
+/// One fault, as it was installed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Fault {
+    pub(crate) name: String,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+/// A replica that runs without a majority.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CutOff {
+    pub(crate) replica: String,
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+/// What one replica uses, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Resources {
+    pub(crate) replica: String,
+    pub(crate) before: Usage,
+    pub(crate) after: Usage,
+}
+
+/// What a process uses.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Usage {
+    pub(crate) rss_bytes: u64,
+    pub(crate) fds: u64,
+    pub(crate) threads: u64,
+    pub(crate) log_bytes: u64,
+}
+
+/// What a replica said of itself at some time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Sighting {
+    pub(crate) at: u64,
+    pub(crate) replica: String,
+    /// Counts the disks that the replica was given: a wiped one begins anew.
+    pub(crate) disk: u32,
+    pub(crate) term: u64,
+    pub(crate) applied: u64,
+    /// The leader that it follows in this term; empty if none.
+    pub(crate) leader: String,
+}
+
+/// The least that a run must have had.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Due {
+    /// Changes that were acknowledged.
+    pub(crate) acknowledged: u64,
+    /// Of these, such as were called during a fault and acknowledged.
+    pub(crate) acknowledged_in_faults: u64,
+    pub(crate) scrapes: u64,
+    pub(crate) faults: u64,
+    pub(crate) leader_changes: u64,
+    pub(crate) snapshots_installed: u64,
+}
+
+impl Evidence {
+    /// Writes it as JSON.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        Ok(serde_json::to_writer_pretty(BufWriter::new(File::create(path)?), self)?)
+    }
+
+    /// Reads what [`Evidence::write`] wrote.
+    pub(crate) fn read(path: &Path) -> io::Result<Evidence> {
+        Ok(serde_json::from_reader(BufReader::new(File::open(path)?))?)
+    }
+}

@@ -1,0 +1,83 @@
+//! Damage to the files of a replica that does not run.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::tools::Random;
+
+/// Which files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Part {
+    Log,
+    State,
+    Snapshots,
+}
+
+/// What is done to one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Harm {
+    /// One bit is another one.
+    BitFlip,
+    /// A page of 4 KiB holds zeroes.
+    ZeroedPage,
+    /// Up to 4 KiB of the end are missing.
+    CutTail,
+}
+
+/// Damages one file of the data; which and where. `None`: there is nothing to damage.
+pub(crate) fn harm(data: &Path, part: Part, harm: Harm, draw: u64) -> Option<String> {
+    let folder = data.join(match part {
+        Part::Log => "raft-log",
+        Part::State => "state",
+        Part::Snapshots => "snapshots",
+    });
+    let mut random = Random::new(draw);
+    let mut files = files_below(&folder);
+    files.retain(|file| used(file) > 0);
+    files.sort();
+    if files.is_empty() {
+        return None;
+    }
+    let file = random.pick(&files).clone();
+    let mut bytes = std::fs::read(&file).ok()?;
+    // Files are made longer than what they hold: damage where nothing is proves nothing.
+    let used = used(&file);
+    let at = usize::try_from(random.between(0, used as u64)).ok()?;
+    match harm {
+        Harm::BitFlip => bytes[at] ^= 1 << (random.next() % 8),
+        Harm::ZeroedPage => {
+            let page = at / 4096 * 4096;
+            let end = (page + 4096).min(bytes.len());
+            bytes[page..end].fill(0);
+        }
+        Harm::CutTail => {
+            let cut = usize::try_from(random.between(1, 4096)).ok()?;
+            bytes.truncate(used.saturating_sub(cut));
+        }
+    }
+    std::fs::write(&file, bytes).ok()?;
+    let name = file.strip_prefix(data).unwrap_or(&file).display().to_string();
+    Some(format!("{harm:?} in {name} near byte {at} of {used}"))
+}
+
+/// Bytes up to the last that is not zero.
+fn used(file: &Path) -> usize {
+    let bytes = std::fs::read(file).unwrap_or_default();
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let mut found = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            found.extend(files_below(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
+}

@@ -1,0 +1,145 @@
+//! A disk that is new, a disk that is old, and a snapshot that is altered on its way to a new disk.
+
+use super::whom::Hit;
+use super::{Nemesis, Struck, Trouble};
+use crate::disk;
+use crate::place::shape::Shape;
+use crate::world::World;
+
+pub(super) struct Wipe {
+    hit: Hit,
+}
+
+impl Wipe {
+    pub(super) fn new(hit: Hit) -> Wipe {
+        Wipe { hit }
+    }
+}
+
+impl Nemesis for Wipe {
+    fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
+        self.hit.choose(world)?;
+        world.kill(self.hit.holder, &self.hit.on);
+        for number in &self.hit.on {
+            world.wipe(*number)?;
+        }
+        Ok(Struck::on(self.hit.on.clone()))
+    }
+
+    fn fired(&mut self, world: &mut World) -> Result<String, String> {
+        let there = |number: &&usize| world.replicas[**number].disk.data().exists();
+        match self.hit.on.iter().find(there) {
+            Some(number) => Err(format!("{} still has data", world.name(*number))),
+            None => Ok(format!("the disk of {} is empty", world.names(&self.hit.on))),
+        }
+    }
+
+    fn heal(&mut self, world: &mut World) -> Result<(), String> {
+        world.revive(self.hit.holder, &self.hit.on);
+        Ok(())
+    }
+}
+
+/// The name of the older copy, beside the data.
+const COPY: &str = "yesterday";
+
+/// A copy is taken, time passes, and the replica starts with the copy.
+pub(super) struct OldDisk {
+    hit: Hit,
+    copied_at: u64,
+}
+
+impl OldDisk {
+    pub(super) fn new(hit: Hit) -> OldDisk {
+        OldDisk { hit, copied_at: 0 }
+    }
+}
+
+impl Nemesis for OldDisk {
+    fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
+        self.hit.choose(world)?;
+        let number = self.hit.on[0];
+        self.copied_at = world.status(number).map_or(0, |status| status.applied);
+        world.kill(self.hit.holder, &[number]);
+        let disk = &world.replicas[number].disk;
+        let copy = disk.beside(COPY);
+        if copy.exists() {
+            std::fs::remove_dir_all(&copy).map_err(|err| err.to_string())?;
+        }
+        disk::copy(&disk.data(), &copy)?;
+        world.revive(self.hit.holder, &[number]);
+        Ok(Struck::on(vec![number]))
+    }
+
+    fn fired(&mut self, world: &mut World) -> Result<String, String> {
+        let number = self.hit.on[0];
+        let now = world.status(number)?.applied;
+        if now > self.copied_at {
+            Ok(format!("{} goes back from index {now} to {}", world.name(number), self.copied_at))
+        } else {
+            Err(format!("{} has not gone on since the copy", world.name(number)))
+        }
+    }
+
+    fn heal(&mut self, world: &mut World) -> Result<(), String> {
+        let number = self.hit.on[0];
+        world.kill(self.hit.holder, &[number]);
+        world.wipe(number)?;
+        let disk = &world.replicas[number].disk;
+        std::fs::rename(disk.beside(COPY), disk.data()).map_err(|err| err.to_string())?;
+        world.revive(self.hit.holder, &[number]);
+        Ok(())
+    }
+}
+
+/// A replica begins with an empty disk while what the others send spoils every snapshot.
+pub(super) struct CorruptSnapshot {
+    hit: Hit,
+}
+
+impl CorruptSnapshot {
+    pub(super) fn new(hit: Hit) -> CorruptSnapshot {
+        CorruptSnapshot { hit }
+    }
+
+    fn senders(&self, world: &World) -> Vec<usize> {
+        (0..world.count()).filter(|number| !self.hit.on.contains(number)).collect()
+    }
+}
+
+impl Nemesis for CorruptSnapshot {
+    fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
+        if let Some(missing) = world.no_namespaces() {
+            return Err(Trouble::Lacking(missing.to_owned()));
+        }
+        if !crate::tools::installed("iptables") {
+            return Err(Trouble::Lacking("iptables".to_owned()));
+        }
+        self.hit.choose(world)?;
+        let shape = Shape { corrupt_snapshots: true, ..Shape::default() };
+        for number in self.senders(world) {
+            world.shape(self.hit.holder, number, shape)?;
+        }
+        world.kill(self.hit.holder, &self.hit.on);
+        for number in &self.hit.on {
+            world.wipe(*number)?;
+        }
+        world.revive(self.hit.holder, &self.hit.on);
+        Ok(Struck::on(self.hit.on.clone()))
+    }
+
+    fn fired(&mut self, world: &mut World) -> Result<String, String> {
+        let senders = self.senders(world);
+        match senders.iter().map(|number| world.place.shaped(*number)).sum::<u64>() {
+            0 => Err("no snapshot was altered".to_owned()),
+            packets => Ok(format!("{packets} packets of snapshots altered")),
+        }
+    }
+
+    fn heal(&mut self, world: &mut World) -> Result<(), String> {
+        for number in self.senders(world) {
+            world.unshape(self.hit.holder, number);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,82 @@
+//! What a replica says of itself and its cluster.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::http;
+
+const LIMIT: Duration = Duration::from_secs(1);
+
+/// The cluster as one replica sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// The name of the leader; empty: none known.
+    pub(crate) leader: String,
+    pub(crate) term: u64,
+    pub(crate) applied: u64,
+    pub(crate) digest: String,
+    /// An index that all replicas pass, and the digest there.
+    pub(crate) checkpoint: Option<(u64, String)>,
+    pub(crate) voters: Vec<String>,
+    pub(crate) learners: Vec<String>,
+}
+
+impl Status {
+    pub(crate) fn of(web: SocketAddr) -> Result<Status, String> {
+        let answer = http::ask(web, "GET", "/api/v1/cluster", LIMIT)?;
+        if answer.status != 200 {
+            return Err(format!("{}: {}", answer.status, answer.text()));
+        }
+        let json: Value = serde_json::from_slice(&answer.body).map_err(|err| err.to_string())?;
+        Ok(Status::read(&json["data"]))
+    }
+
+    fn read(data: &Value) -> Status {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let number = |value: &Value| value.as_u64().unwrap_or_default();
+        let members = data["members"].as_array().cloned().unwrap_or_default();
+        let (voters, learners): (Vec<_>, Vec<_>) =
+            members.iter().partition(|member| member["voter"] == true);
+        let names = |members: Vec<&Value>| members.iter().map(|m| text(&m["name"])).collect();
+        let checkpoint = &data["checkpoint"];
+        Status {
+            leader: text(&data["leader"]),
+            term: number(&data["term"]),
+            applied: number(&data["applied_index"]),
+            digest: text(&data["digest"]),
+            checkpoint: checkpoint
+                .is_object()
+                .then(|| (number(&checkpoint["applied_index"]), text(&checkpoint["digest"]))),
+            voters: names(voters),
+            learners: names(learners),
+        }
+    }
+}
+
+/// Whether a replica takes requests; if not, why.
+pub(crate) fn ready(web: SocketAddr) -> Result<(), String> {
+    let answer = http::ask(web, "GET", "/-/ready?verbose", LIMIT)?;
+    if answer.status == 200 { Ok(()) } else { Err(answer.text()) }
+}
+
+/// How far the replica's wall clock, as it shows in the Date header, is from ours, in seconds.
+pub(crate) fn clock_offset(web: SocketAddr, wall_seconds: i64) -> Result<i64, String> {
+    let answer = http::ask(web, "GET", "/-/healthy", LIMIT)?;
+    let date = answer.header("Date").ok_or("no Date header")?;
+    let parsed = jiff::fmt::rfc2822::parse(date).map_err(|err| err.to_string())?;
+    Ok(parsed.timestamp().as_second() - wall_seconds)
+}
+
+/// One of the replica's own metrics: the sum over its series.
+pub(crate) fn metric(web: SocketAddr, name: &str) -> Option<f64> {
+    let text = http::ask(web, "GET", "/-/metrics", LIMIT).ok()?.text();
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        let value = rest.strip_prefix(' ').or_else(|| rest.split_once("} ").map(|(_, v)| v))?;
+        (rest.starts_with([' ', '{'])).then(|| value.parse::<f64>().ok())?
+    });
+    let values: Vec<f64> = values.collect();
+    (!values.is_empty()).then(|| values.iter().sum())
+}

@@ -1,0 +1,96 @@
+//! What the runner may have seen that is not right.
+
+use super::mutate::Run;
+use crate::checkers::{CutOff, Due, Fault, Resources, Sighting, Usage};
+use crate::history::{Action, Op, Outcome, Refusal};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Replicas that differ.
+pub(super) fn other_digest((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    "other".clone_into(&mut evidence.digests.last_mut()?.digest);
+    Some((history.clone(), evidence))
+}
+
+/// Replicas that take too long to serve again.
+pub(super) fn slow_healing((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    evidence.healed_after = Some(11 * SECOND);
+    Some((history.clone(), evidence))
+}
+
+/// A replica that never answers again.
+pub(super) fn silent_in_the_end((history, evidence): &Run) -> Option<Run> {
+    let mut history = history.clone();
+    let read = history.ops.iter_mut().rfind(|op| op.last)?;
+    read.outcome = Outcome::Unknown(Refusal { status: None, detail: "no answer".to_owned() });
+    read.picture = None;
+    Some((history, evidence.clone()))
+}
+
+/// A replica that answers a scrape while it is cut off.
+pub(super) fn success_without_majority((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    let op = history.ops.iter().find(|op| op.stamp().is_some())?;
+    evidence.cut_off.push(CutOff { replica: op.replica.clone(), from: op.called, to: op.returned });
+    Some((history.clone(), evidence))
+}
+
+/// A replica that keeps clients waiting while it is cut off.
+pub(super) fn hanging_without_majority((history, evidence): &Run) -> Option<Run> {
+    let (mut history, mut evidence) = (history.clone(), evidence.clone());
+    let called = 1_000 * SECOND;
+    let returned = called + 5 * SECOND;
+    history.ops.push(Op {
+        id: 1 << 50,
+        client: 1 << 50,
+        replica: "a".to_owned(),
+        called,
+        returned,
+        action: Action::Scrape,
+        key: None,
+        outcome: Outcome::Unknown(Refusal { status: None, detail: "no answer".to_owned() }),
+        picture: None,
+        last: false,
+    });
+    evidence.cut_off.push(CutOff { replica: "a".to_owned(), from: called, to: returned });
+    evidence.deadline = SECOND;
+    Some((history, evidence))
+}
+
+/// A replica whose descriptors leak.
+pub(super) fn leak((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    let before = Usage { rss_bytes: 50 << 20, fds: 40, threads: 12, log_bytes: 1 << 20 };
+    let after = Usage { fds: 400, ..before };
+    evidence.resources.push(Resources { replica: "a".to_owned(), before, after });
+    Some((history.clone(), evidence))
+}
+
+fn sighting(at: u64, replica: &str, term: u64, applied: u64, leader: &str) -> Sighting {
+    let (replica, leader) = (replica.to_owned(), leader.to_owned());
+    Sighting { at, replica, disk: 0, term, applied, leader }
+}
+
+/// A term that two replicas lead.
+pub(super) fn two_leaders((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    evidence.sightings = vec![sighting(1, "a", 3, 10, "a"), sighting(2, "b", 3, 10, "b")];
+    Some((history.clone(), evidence))
+}
+
+/// A replica that has forgotten what it had applied.
+pub(super) fn applied_falls((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    evidence.sightings = vec![sighting(1, "a", 3, 10, "a"), sighting(2, "a", 3, 9, "a")];
+    Some((history.clone(), evidence))
+}
+
+/// A run in which nothing happened that was to happen.
+pub(super) fn idle((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    evidence.faults = vec![Fault { name: "kill".to_owned(), from: 0, to: SECOND }];
+    evidence.due = Due { faults: 1, leader_changes: 1, ..Due::default() };
+    Some((history.clone(), evidence))
+}
