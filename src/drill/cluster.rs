@@ -108,9 +108,37 @@ pub(super) async fn until_whole(endpoints: &[Endpoint], limit: Duration) -> Resu
         match (&now, &before) {
             (Ok(now), Some(before)) if now.leader == *before => return Ok(now.clone()),
             (Err(why), _) if Instant::now() > deadline => {
-                return Err(format!("the cluster is not whole within {limit:?}: {why}"));
+                return Err(format!("the cluster is not whole: {why}"));
             }
             _ => before = now.ok().map(|now| now.leader),
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Waits until those who are left have a leader other than the victim, who led.
+pub(super) async fn until_succeeded(
+    endpoints: &[Endpoint],
+    victim: usize,
+    leader: &str,
+    limit: Duration,
+) -> Result<(), String> {
+    let left: Vec<Endpoint> = endpoints
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != victim)
+        .map(|(_, endpoint)| endpoint.clone())
+        .collect();
+    let deadline = Instant::now() + limit;
+    loop {
+        let told = look(&left).await;
+        let healthy = |told: &&Value| told.get("healthy").is_some_and(|healthy| *healthy == true);
+        let mut leaders = told.iter().flatten().filter(healthy).map(|told| field(told, "leader"));
+        if leaders.any(|now| now != "-" && now != leader) {
+            return Ok(());
+        }
+        if Instant::now() > deadline {
+            return Err(format!("no leader without {leader} within {limit:?} (--wait)"));
         }
         sleep(PAUSE).await;
     }

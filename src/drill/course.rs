@@ -8,7 +8,9 @@ use tokio::time::{Instant, sleep};
 
 use super::args::Settings;
 use super::client::shown;
-use super::cluster::{Same, Whole, same_bytes, same_digest, scrape_all, until_whole};
+use super::cluster::{
+    Same, Whole, same_bytes, same_digest, scrape_all, until_succeeded, until_whole,
+};
 use super::fault::Fault;
 use super::figures::{Gap, longest_gap};
 use super::load::Load;
@@ -130,10 +132,7 @@ pub(super) async fn run(
         local = Some(started);
     }
     let mut stage = Stage { settings, endpoints, local, run: Arc::from(run), progress };
-    let whole = match until_whole(&stage.endpoints, stage.settings.wait).await {
-        Ok(whole) => whole,
-        Err(why) => return Err(stage.local.as_mut().and_then(Local::died).unwrap_or(why)),
-    };
+    let whole = stage.until_started().await?;
     let mut course = Course {
         run: run.to_owned(),
         endpoints: stage.endpoints.iter().map(|endpoint| endpoint.shown.clone()).collect(),
@@ -154,6 +153,23 @@ pub(super) async fn run(
 }
 
 impl Stage {
+    /// Waits until the cluster is whole for the first time, unless a replica has died.
+    async fn until_started(&mut self) -> Result<Whole, String> {
+        let deadline = Instant::now() + self.settings.wait;
+        loop {
+            let why = match until_whole(&self.endpoints, LOOK_AT_PROCESSES).await {
+                Ok(whole) => return Ok(whole),
+                Err(why) => why,
+            };
+            if let Some(died) = self.local.as_mut().and_then(Local::died) {
+                return Err(died);
+            }
+            if Instant::now() > deadline {
+                return Err(format!("{why} (--wait {:?})", self.settings.wait));
+            }
+        }
+    }
+
     async fn all_rounds(&mut self, course: &mut Course) -> Result<(), String> {
         let mut retired = BTreeSet::new();
         let total = self.settings.faults.len() * self.settings.rounds;
@@ -220,6 +236,12 @@ impl Stage {
         let mut healed_at = None;
         if scene.fault.holds() {
             sleep(self.settings.duration / 2).await;
+            let leader = &scene.before.leader;
+            let leads = |victim: &usize| scene.before.names.get(*victim) == Some(leader);
+            if let Some(victim) = scene.victim.filter(leads) {
+                // If it came back before that, it might lead again, and nothing would be proven.
+                until_succeeded(&self.endpoints, victim, leader, self.settings.wait).await?;
+            }
             healed_at = Some(ledger.now());
             self.heal(scene).await?;
         } else {
@@ -310,6 +332,9 @@ impl Stage {
         }
     }
 }
+
+/// How often to look whether a replica has died while starting.
+const LOOK_AT_PROCESSES: Duration = Duration::from_millis(500);
 
 /// A push whose client has given up may take effect for so long (`--limits.request-timeout`).
 const STRAGGLERS: Duration = Duration::from_secs(11);
