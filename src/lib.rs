@@ -31,6 +31,7 @@ pub mod fuzzing;
 pub mod cli;
 pub mod config;
 pub mod ctl;
+pub mod drill;
 pub mod server;
 
 /// Whether a panic at this moment is expected and answered: while a possibly damaged state database

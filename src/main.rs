@@ -1,12 +1,12 @@
 //! The `quorumgate` program: flags, logging, server or tool, signals, exit code.
 
-use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use quorumgate::cli::{self, Command};
 use quorumgate::config::Config;
 use quorumgate::ctl::{self, Answer};
+use quorumgate::drill;
 use quorumgate::server::{Error, Server};
 use quorumgate::telemetry::{self, LogConfig, LogFormat, LogLevel};
 use tikv_jemalloc_ctl::{Access as _, AsName as _};
@@ -24,7 +24,10 @@ fn main() -> ExitCode {
     give_memory_back_early();
     let mut args = std::env::args_os().skip(1).peekable();
     if args.peek().is_some_and(|first| ctl::is_command(first)) {
-        return tool(args);
+        return tool(|| ctl::run(args));
+    }
+    if args.peek().is_some_and(|first| drill::is_command(first)) {
+        return tool(|| drill::run(args));
     }
     let config = match cli::parse(args) {
         Ok(Command::Run(config)) => *config,
@@ -57,10 +60,10 @@ fn main() -> ExitCode {
 
 /// Runs one of the operators' tools.
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "a tool answers on the terminal")]
-fn tool(args: impl Iterator<Item = OsString>) -> ExitCode {
+fn tool(run: impl FnOnce() -> Answer) -> ExitCode {
     telemetry::init(&LogConfig { level: LogLevel::Warn, format: LogFormat::Logfmt });
     telemetry::install_panic_hook(quorumgate::storage_tolerates_panics);
-    let Answer { out, err, code } = ctl::run(args);
+    let Answer { out, err, code } = run();
     print!("{out}");
     eprint!("{err}");
     ExitCode::from(code)

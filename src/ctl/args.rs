@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::client::Endpoint;
+use super::flags::{self, Flag, Given, Split};
 use super::help;
 use crate::cli;
 
@@ -180,17 +181,8 @@ pub(super) static VERBS: &[Verb] = &[
     },
 ];
 
-/// A flag: its name, its value if it takes one, what it does, and the setting that it moves.
-pub(super) struct Flag {
-    pub(super) name: &'static str,
-    pub(super) short: &'static str,
-    pub(super) value: &'static str,
-    pub(super) help: &'static str,
-    set: fn(&mut Invocation, &str) -> Result<(), String>,
-}
-
 /// All flags, in the order of the help.
-pub(super) static FLAGS: &[Flag] = &[
+pub(super) static FLAGS: &[Flag<Invocation>] = &[
     Flag {
         name: "--endpoint",
         short: "",
@@ -305,16 +297,14 @@ pub(super) struct Usage {
     pub(super) help: String,
 }
 
-/// A flag as given, with its value.
-type Given = (&'static Flag, String);
-
 /// Reads the command line, without the program's name.
 pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Usage> {
     let usage = |text: String, words: &str| Usage {
         text: super::one_line(&text),
         help: format!("quorumgate {words} --help"),
     };
-    let Split { words, flags, help } = split(args).map_err(|text| usage(text, "ctl"))?;
+    let Split { words, flags, help } =
+        flags::split(args, FLAGS).map_err(|text| usage(text, "ctl"))?;
     let verb = VERBS.iter().find(|verb| is_prefix(verb.words, &words));
     let Some(verb) = verb else {
         let known = VERBS.iter().any(|verb| is_prefix(&words.join(" "), &split_words(verb.words)));
@@ -345,50 +335,11 @@ fn is_prefix(prefix: &str, words: &[String]) -> bool {
     prefix.split(' ').all(|word| words.next().is_some_and(|given| given == word))
 }
 
-/// The command line in its parts.
-struct Split {
-    words: Vec<String>,
-    flags: Vec<Given>,
-    help: bool,
-}
-
-fn split(args: impl Iterator<Item = OsString>) -> Result<Split, String> {
-    let mut split = Split { words: Vec::new(), flags: Vec::new(), help: false };
-    let mut args = args.map(|arg| {
-        arg.into_string().map_err(|arg| format!("argument \"{}\" is not UTF-8", arg.display()))
-    });
-    while let Some(arg) = args.next().transpose()? {
-        if arg == "--" {
-            for rest in args.by_ref() {
-                split.words.push(rest?);
-            }
-        } else if arg == "--help" || arg == "-h" {
-            split.help = true;
-        } else if arg.len() > 1 && arg.starts_with('-') {
-            let (name, attached) = match arg.split_once('=') {
-                Some((name, value)) => (name, Some(value.to_owned())),
-                None => (arg.as_str(), None),
-            };
-            let flag = FLAGS.iter().find(|flag| flag.name == name || flag.short == name);
-            let flag = flag.ok_or_else(|| format!("unknown flag {name:?}"))?;
-            let value = match (flag.value.is_empty(), attached) {
-                (true, None) => String::new(),
-                (true, Some(_)) => return Err(format!("flag {name} takes no value")),
-                (false, Some(value)) => value,
-                (false, None) => {
-                    let value = args.next().transpose()?;
-                    value.ok_or_else(|| format!("flag {name} needs a value: {}", flag.value))?
-                }
-            };
-            split.flags.push((flag, value));
-        } else {
-            split.words.push(arg);
-        }
-    }
-    Ok(split)
-}
-
-fn invocation(verb: &Verb, words: &[String], flags: &[Given]) -> Result<Invocation, String> {
+fn invocation(
+    verb: &Verb,
+    words: &[String],
+    flags: &[Given<Invocation>],
+) -> Result<Invocation, String> {
     let operands = words.get(verb.words.split(' ').count()..).unwrap_or_default();
     let operand = match (verb.operand, operands) {
         (Operand::None | Operand::Maybe(_), []) => String::new(),
@@ -413,8 +364,7 @@ fn invocation(verb: &Verb, words: &[String], flags: &[Given]) -> Result<Invocati
         if !verb.flags.contains(&flag.name) {
             return Err(format!("`{}` has no flag {}", verb.words, flag.name));
         }
-        (flag.set)(&mut invocation, value)
-            .map_err(|why| format!("invalid value {value:?} for {}: {why}", flag.name))?;
+        flag.apply(&mut invocation, value)?;
     }
     if verb.flags.contains(&"--storage.path") && invocation.storage_path.as_os_str().is_empty() {
         return Err("--storage.path is missing".to_owned());

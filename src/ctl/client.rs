@@ -24,18 +24,18 @@ const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// Where a replica serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Endpoint {
+pub(crate) struct Endpoint {
     /// As it was given, for people.
-    pub(super) shown: String,
+    pub(crate) shown: String,
     /// `host:port`.
-    authority: String,
+    pub(crate) authority: String,
     /// In front of every path.
-    prefix: String,
+    pub(crate) prefix: String,
 }
 
 impl Endpoint {
     /// Reads `http://host:port/prefix`; the scheme, the port and the prefix may be left out.
-    pub(super) fn parse(url: &str) -> Result<Endpoint, String> {
+    pub(crate) fn parse(url: &str) -> Result<Endpoint, String> {
         let rest = match url.split_once("://") {
             Some(("http", rest)) => rest,
             Some(("https", _)) => return Err("https is not supported; use http".to_owned()),
@@ -69,10 +69,10 @@ impl Drop for Opened {
 }
 
 /// A complete answer.
-pub(super) struct Told {
-    pub(super) endpoint: Endpoint,
-    pub(super) status: StatusCode,
-    pub(super) body: Vec<u8>,
+pub(crate) struct Told {
+    pub(crate) endpoint: Endpoint,
+    pub(crate) status: StatusCode,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Opened {
@@ -107,7 +107,7 @@ impl Opened {
 
 impl Told {
     /// The first line of the body.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let text = String::from_utf8_lossy(&self.body);
         text.lines().next().unwrap_or_default().to_owned()
     }
@@ -167,7 +167,7 @@ async fn open(
 }
 
 /// Asks one endpoint.
-pub(super) async fn ask(endpoint: &Endpoint, path: &str, wait: Duration) -> Result<Told, String> {
+pub(crate) async fn ask(endpoint: &Endpoint, path: &str, wait: Duration) -> Result<Told, String> {
     match open(endpoint, Method::GET, path, wait).await {
         Ok(opened) => opened.read().await.map_err(|err| format!("{}: {err}", endpoint.shown)),
         Err(Silent::Unconnected(why) | Silent::Unanswered(why)) => Err(why),
@@ -225,7 +225,7 @@ pub(super) async fn put(asked: &Invocation, path: &str) -> Result<Told, Failure>
 }
 
 /// The `data` of an answer of the API.
-pub(super) fn data(told: &Told) -> Result<Value, Failure> {
+pub(crate) fn data(told: &Told) -> Result<Value, Failure> {
     let strange = |text: String| Failure::Refused { endpoint: told.endpoint.shown.clone(), text };
     if told.status != StatusCode::OK {
         return Err(strange(format!("answered {}: {}", told.status, told.text())));

@@ -7,10 +7,10 @@ use super::args::{Change, Invocation};
 use super::table::{columns, field, pairs};
 use super::{Done, Failure, client, table};
 
-pub(super) const CLUSTER: &str = "/api/v1/cluster";
+pub(crate) const CLUSTER: &str = "/api/v1/cluster";
 
 /// The members of a cluster as told.
-pub(super) fn members_of(cluster: &Value) -> &[Value] {
+pub(crate) fn members_of(cluster: &Value) -> &[Value] {
     cluster.get("members").and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 

@@ -20,7 +20,7 @@ const ROUNDS_MIN: u32 = 8;
 
 /// What is known so far.
 #[derive(Default)]
-pub(super) struct Samples {
+pub(crate) struct Samples {
     cluster: Option<String>,
     /// By id.
     names: BTreeMap<String, String>,
@@ -32,7 +32,7 @@ pub(super) struct Samples {
 
 /// What comparing came to.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(crate) enum Verdict {
     Agree,
     /// At this index.
     Disagree(u64),
@@ -42,7 +42,7 @@ pub(super) enum Verdict {
 
 impl Samples {
     /// Takes what one endpoint tells.
-    pub(super) fn add(&mut self, cluster: &Value) -> Result<(), String> {
+    pub(crate) fn add(&mut self, cluster: &Value) -> Result<(), String> {
         let id = field(cluster, "cluster_id");
         let first = self.cluster.get_or_insert_with(|| id.clone());
         if *first != id {
@@ -84,12 +84,12 @@ impl Samples {
     }
 
     /// The index at which most have met, the newest of several.
-    fn best(&self) -> Option<(u64, &BTreeMap<String, String>)> {
+    pub(crate) fn best(&self) -> Option<(u64, &BTreeMap<String, String>)> {
         let most = self.digests.iter().max_by_key(|(index, met)| (met.len(), **index));
         most.map(|(index, met)| (*index, met))
     }
 
-    pub(super) fn verdict(&self) -> Verdict {
+    pub(crate) fn verdict(&self) -> Verdict {
         let differs =
             |met: &BTreeMap<String, String>| met.values().collect::<BTreeSet<_>>().len() > 1;
         if let Some((index, _)) = self.digests.iter().find(|(_, met)| differs(met)) {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::args::{FLAGS, Operand, VERBS, Verb};
+use super::flags::Flag;
 
 const WIDTH: usize = 80;
 const EXIT_CODES: &str = "\
@@ -33,12 +34,7 @@ pub(super) fn of_verb(verb: &Verb) -> String {
     let mut text = format!("usage: quorumgate {} [<flags>]\n\n", synopsis(verb));
     wrap(&mut text, verb.help, 0);
     text.push_str("\nFlags:\n");
-    for flag in FLAGS.iter().filter(|flag| verb.flags.contains(&flag.name)) {
-        let short = if flag.short.is_empty() { String::new() } else { format!("{}, ", flag.short) };
-        let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
-        entry(&mut text, &format!("{short}{}{value}", flag.name), flag.help);
-    }
-    entry(&mut text, "-h, --help", "Show this help.");
+    flags(&mut text, FLAGS.iter().filter(|flag| verb.flags.contains(&flag.name)));
     text.push_str("\nExamples:\n");
     for example in verb.examples {
         text.push_str("  quorumgate ");
@@ -48,6 +44,16 @@ pub(super) fn of_verb(verb: &Verb) -> String {
     text.push('\n');
     text.push_str(EXIT_CODES);
     text
+}
+
+/// An entry for each flag, and one for `--help`.
+pub(crate) fn flags<T: 'static>(text: &mut String, flags: impl Iterator<Item = &'static Flag<T>>) {
+    for flag in flags {
+        let short = if flag.short.is_empty() { String::new() } else { format!("{}, ", flag.short) };
+        let value = if flag.value.is_empty() { String::new() } else { format!(" {}", flag.value) };
+        entry(text, &format!("{short}{}{value}", flag.name), flag.help);
+    }
+    entry(text, "-h, --help", "Show this help.");
 }
 
 fn synopsis(verb: &Verb) -> String {
@@ -64,7 +70,8 @@ fn entry(text: &mut String, form: &str, help: &str) {
     wrap(text, help, 8);
 }
 
-fn wrap(text: &mut String, words: &str, indent: usize) {
+/// Breaks words into lines.
+pub(crate) fn wrap(text: &mut String, words: &str, indent: usize) {
     let mut column = 0;
     for word in words.split_whitespace() {
         if column > 0 && column + 1 + word.len() > WIDTH {

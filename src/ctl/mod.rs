@@ -7,13 +7,14 @@
 //! the environment.
 
 mod args;
-mod client;
-mod cluster;
-mod digest;
-mod help;
+pub(crate) mod client;
+pub(crate) mod cluster;
+pub(crate) mod digest;
+pub(crate) mod flags;
+pub(crate) mod help;
 mod recover;
 mod snapshot;
-mod table;
+pub(crate) mod table;
 #[cfg(test)]
 mod tests;
 
@@ -106,7 +107,7 @@ impl Done {
 
 /// Why something was not done.
 #[derive(Debug, thiserror::Error)]
-enum Failure {
+pub(crate) enum Failure {
     /// No endpoint answered.
     #[error("no answer: {0}")]
     NoAnswer(String),
@@ -125,7 +126,7 @@ enum Failure {
 }
 
 /// Keeps a text on one line, whoever wrote it.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split(['\n', '\r']).map(str::trim).collect();
     words.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
 }

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 /// Rows under a header, in columns.
-pub(super) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn columns(header: &[&str], rows: &[Vec<String>]) -> String {
     let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
     aligned(std::iter::once(&header).chain(rows))
 }
 
 /// Names with their values.
-pub(super) fn pairs(pairs: &[(&str, String)]) -> String {
+pub(crate) fn pairs(pairs: &[(&str, String)]) -> String {
     let rows: Vec<Vec<String>> =
         pairs.iter().map(|(name, value)| vec![(*name).to_owned(), value.clone()]).collect();
     aligned(rows.iter())
@@ -33,12 +33,12 @@ fn aligned<'a>(rows: impl Iterator<Item = &'a Vec<String>> + Clone) -> String {
 }
 
 /// A document.
-pub(super) fn json(value: &Value) -> String {
+pub(crate) fn json(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
 /// An object with more fields.
-pub(super) fn with<const N: usize>(mut object: Value, more: [(&str, Value); N]) -> Value {
+pub(crate) fn with<const N: usize>(mut object: Value, more: [(&str, Value); N]) -> Value {
     if let Value::Object(fields) = &mut object {
         fields.extend(more.map(|(name, value)| (name.to_owned(), value)));
     }
@@ -46,7 +46,7 @@ pub(super) fn with<const N: usize>(mut object: Value, more: [(&str, Value); N]) 
 }
 
 /// A field as text, without quotes.
-pub(super) fn field(object: &Value, name: &str) -> String {
+pub(crate) fn field(object: &Value, name: &str) -> String {
     match object.get(name) {
         None | Some(Value::Null) => "-".to_owned(),
         Some(Value::String(text)) if text.is_empty() => "-".to_owned(),

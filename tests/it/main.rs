@@ -18,6 +18,7 @@ mod clients;
 mod cluster;
 mod compat;
 mod ctl;
+mod drill;
 mod durability;
 mod flags;
 mod harness;

@@ -27,6 +27,7 @@ const LAYERS: &[(&str, &[&str], &[&str])] = &[
     ("config", &["limits", "telemetry"], &[]),
     ("cli", &["limits", "config", "telemetry"], &[]),
     ("ctl", &["cli", "raft"], &["hyper", "hyper_util", "tokio"]),
+    ("drill", &["cli", "clock", "ctl"], &["hyper", "hyper_util", "tokio"]),
     (
         "server",
         &["limits", "clock", "config", "grpc", "http", "raft", "telemetry"],

@@ -1,0 +1,196 @@
+//! Drills against real clusters: what they say, what they write, how they end, and what they leave.
+//!
+//! No figure is judged here but those that do not depend on how fast the machine is.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::harness::cluster::{Cluster, THREE};
+use crate::harness::process::gate_command;
+use crate::harness::{eventually, process::PATIENCE};
+
+/// A slow machine takes long over everything; what counts is that nothing is lost.
+const PATIENT: &[&str] =
+    &["--rate=60", "--timeout=60s", "--wait=120s", "--max-gap=60s", "--duration=3s", "--quiet"];
+/// Leaders are not to change because the machine is slow.
+const CALM: &[&str] = &[
+    "--cluster.election-timeout=1s",
+    "--cluster.heartbeat-interval=100ms",
+    "--limits.request-timeout=40s",
+];
+
+const ADMIN: &str = "--web.enable-admin-api";
+
+fn drill(flags: &[&str]) -> Output {
+    gate_command().arg("drill").args(PATIENT).args(flags).output().unwrap()
+}
+
+/// A drill of three local replicas below `folder`.
+fn local(folder: &Path, flags: &[&str]) -> Output {
+    let mut all = vec!["--local=3".to_owned()];
+    all.push(format!("--storage.path={}", folder.display()));
+    all.extend(CALM.iter().map(|flag| format!("--replica-flag={flag}")));
+    all.extend(flags.iter().map(|flag| (*flag).to_owned()));
+    drill(&all.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), err(output))
+}
+
+fn json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The only line of a drill that could not be run.
+fn not_run(output: &Output) -> String {
+    let said = err(output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("quorumgate: error: "), "{said}");
+    said
+}
+
+fn is_empty(folder: &Path) -> bool {
+    std::fs::read_dir(folder).unwrap().next().is_none()
+}
+
+#[test]
+fn a_killed_leader_costs_no_acknowledged_push() {
+    let (folder, reports) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let (file, page) = (reports.path().join("a.json"), reports.path().join("a.html"));
+    let output = local(
+        folder.path(),
+        &[
+            "--fault=kill",
+            "--rounds=2",
+            &format!("--json={}", file.display()),
+            &format!("--html={}", page.display()),
+        ],
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(said(&output).ends_with("verdict: PASS\n"), "{}", said(&output));
+    let report = json(&file);
+    assert_eq!(report["missing"], 0);
+    assert_eq!(report["pushes_at_survivors"]["failed"], 0);
+    assert_eq!(report["pushes_at_survivors"]["unknown"], 0);
+    assert!(report["pushes"]["acknowledged"].as_u64().unwrap() > 0);
+    assert_eq!(report["identical"]["digests"], "yes");
+    let rounds = report["rounds"].as_array().unwrap();
+    assert_eq!(rounds.len(), 2);
+    for round in rounds {
+        assert_ne!(round["leader_before"], round["leader_after"], "the leader was killed: {round}");
+        assert_eq!(round["endpoints_away"].as_array().unwrap().len(), 1);
+    }
+    assert!(std::fs::read_to_string(&page).unwrap().contains("<svg"));
+    assert!(is_empty(folder.path()), "a drill that has passed leaves its replicas' folders");
+}
+
+#[test]
+fn a_threshold_that_is_exceeded_is_exit_code_1() {
+    let folder = TempDir::new().unwrap();
+    let output = local(folder.path(), &["--fault=stop", "--max-gap=1ns", "--json=-"]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["verdict"]["pass"], false);
+    let reason = report["verdict"]["reasons"][0].as_str().unwrap();
+    assert!(reason.contains("--max-gap"), "{reason}");
+    assert!(!is_empty(folder.path()), "the logs of a drill that has failed are gone");
+}
+
+#[test]
+fn a_live_cluster_is_drilled_and_left_as_it_was() {
+    let cluster = Cluster::of(THREE, &[CALM, &[ADMIN]].concat());
+    cluster.push("g1", "job/mine", "mine 1\n");
+    let before = cluster.scrape("g1");
+    let endpoints: Vec<String> = THREE.iter().map(|name| cluster.web_address(name)).collect();
+    let endpoints = format!("--endpoint={}", endpoints.join(","));
+
+    let output = drill(&[&endpoints, "--json=-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["missing"], &report["kind"]), (&Value::from(0), &Value::from("live")));
+    let round = &report["rounds"][0];
+    assert_eq!(round["fault"], "transfer");
+    assert_ne!(round["leader_before"], round["leader_after"], "{round}");
+    assert_eq!(cluster.scrape("g2"), before, "a drill leaves nothing behind");
+
+    // Through one address, and with a command that does it.
+    let transfer = format!(
+        "test -n \"$QUORUMGATE_DRILL_LEADER\" && {} ctl leader transfer --endpoint {}",
+        gate_command().get_program().display(),
+        cluster.web_address("g1")
+    );
+    let one = format!("--endpoint={}", cluster.web_address("g1"));
+    let output = drill(&[&one, "--fault-command", &transfer, "--json=-"]);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["identical"]["bytes"], "not compared", "one endpoint cannot differ");
+    assert_eq!(cluster.scrape("g3"), before, "a drill leaves nothing behind");
+
+    let why = not_run(&drill(&[&one, "--fault-command", "echo no luck >&2; exit 3"]));
+    assert!(why.contains("the fault command failed") && why.contains("no luck"), "{why}");
+    assert_eq!(cluster.scrape("g3"), before, "a drill that was not run leaves nothing behind");
+}
+
+#[test]
+fn a_person_is_asked_and_noticed() {
+    let mut cluster = Cluster::of(THREE, &[CALM, &[ADMIN]].concat());
+    let leader = cluster.leader();
+    let endpoints: Vec<String> = THREE.iter().map(|name| cluster.web_address(name)).collect();
+    let flags = ["--fault=manual".to_owned(), format!("--endpoint={}", endpoints.join(","))];
+    let folder = TempDir::new().unwrap();
+    let log = std::fs::File::create(folder.path().join("log")).unwrap();
+    let drill = gate_command()
+        .arg("drill")
+        .args(PATIENT)
+        .args(flags)
+        .arg("--json=-")
+        .stdout(Stdio::piped())
+        .stderr(log)
+        .spawn()
+        .unwrap();
+    let told = |part: &str| {
+        eventually(PATIENCE, part, || {
+            let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
+            log.contains(part).then_some(())
+        });
+    };
+    told("kill, pause or isolate a replica now");
+    cluster.kill(leader);
+    told("noticed");
+    cluster.start(leader);
+    let output = drill.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["missing"], &report["scrapes"]["stale"]), (&0.into(), &0.into()));
+    let away = report["rounds"][0]["endpoints_away"].as_array().unwrap();
+    let killed = THREE.iter().position(|name| *name == leader).unwrap();
+    assert!(away.contains(&killed.into()), "{away:?} {killed}");
+}
+
+#[test]
+fn what_cannot_be_run_is_one_line_and_exit_code_2() {
+    let why = not_run(&drill(&["--local=4"]));
+    assert!(why.contains("must be 3, 5 or 7") && why.contains("try quorumgate drill --help"));
+    let why = not_run(&drill(&["--endpoint=127.0.0.1:1", "--wait=1s"]));
+    assert!(why.contains("the cluster is not whole") && why.contains("refused"), "{why}");
+    let folder = TempDir::new().unwrap();
+    let why = not_run(&local(folder.path(), &["--replica-flag=--nope"]));
+    assert!(why.contains("gate-0 stopped") && why.contains("--nope"), "{why}");
+}
+
+#[test]
+fn without_the_admin_api_it_says_what_to_do() {
+    let cluster = Cluster::of(THREE, &["--cluster.election-timeout=1s"]);
+    let one = format!("--endpoint={}", cluster.web_address("g2"));
+    let why = not_run(&drill(&[&one]));
+    assert!(why.contains("--web.enable-admin-api") && why.contains("--fault manual"), "{why}");
+    assert!(!cluster.scrape("g1").contains("quorumgate_drill"), "it leaves nothing behind");
+}
