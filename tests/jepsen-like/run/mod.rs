@@ -36,7 +36,7 @@ const CALM: Duration = Duration::from_secs(2);
 const LONG_MS: u64 = 2500;
 /// Entries after which a snapshot is taken: few, so that logs are purged all the time and whoever
 /// was away needs a snapshot.
-const SNAPSHOT_ENTRIES: u32 = 100;
+const SNAPSHOT_ENTRIES: u32 = 50;
 
 /// Makes the run that the schedule describes.
 pub(crate) fn run(schedule: &Schedule) -> Report {
