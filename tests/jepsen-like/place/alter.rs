@@ -144,7 +144,7 @@ fn corrupt(message: &mut Message, random: &mut Random) -> bool {
 }
 
 /// The TCP checksum of an IPv4 packet.
-fn set_checksum(packet: &mut [u8]) {
+pub(crate) fn set_checksum(packet: &mut [u8]) {
     let header = usize::from(packet[0] & 0xf) * 4;
     let length = packet.len() - header;
     packet[header + 16..header + 18].fill(0);
