@@ -289,9 +289,9 @@ const NETWORK: &[Plan] = &[
     },
     Plan {
         name: "narrow",
-        about: "one megabit a second from the leader",
+        about: "a quarter of a megabit a second from the leader",
         hold_ms: (3000, 6000),
-        fault: |r, _| spoil(r, Whom::Leader, Shape { kilobits: Some(1000), ..SHAPE }),
+        fault: |r, _| spoil(r, Whom::Leader, Shape { kilobits: Some(250), ..SHAPE }),
         goes_on: false,
         ..PLAIN
     },

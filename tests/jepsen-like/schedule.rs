@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::nemesis::Fault;
 use crate::plans::{self, Plan};
-use crate::tools::Random;
+use crate::tools::{Random, say};
 use crate::workload::Kind;
 
 /// One fault and its time, in milliseconds since the load began.
@@ -86,7 +86,19 @@ impl Schedule {
         serde_json::from_slice(&text).map_err(|err| format!("{}: {err}", path.display()))
     }
 
-    pub(crate) fn json(&self) -> String {
+    /// The steps, one a line.
+    pub(crate) fn print(&self) {
+        let Schedule { nemesis, workload, seed, seconds, replicas, .. } = self;
+        say(&format!(
+            "--- {nemesis} with {workload}, seed {seed}, {seconds} s, {replicas} replicas"
+        ));
+        for Step { at_ms, for_ms, fault } in &self.steps {
+            let fault = serde_json::to_string(fault).unwrap();
+            say(&format!("  at {at_ms:>6} ms for {for_ms:>5} ms: {fault}"));
+        }
+    }
+
+    fn json(&self) -> String {
         serde_json::to_string_pretty(self).unwrap()
     }
 }

@@ -58,7 +58,6 @@ fn seed_or_fresh(seed: Option<u64>) -> u64 {
 fn one(choice: &Choice) -> bool {
     let Choice { plan, kind, seed, seconds, replicas } = choice;
     let schedule = Schedule::new(plan, *kind, seed_or_fresh(*seed), *seconds, *replicas);
-    say(&schedule.json());
     summary(&[run::run(&schedule)])
 }
 
@@ -95,7 +94,6 @@ fn each(seed: Option<u64>, seconds: u64) -> bool {
 }
 
 fn one_of_many(plan: &Plan, kind: Kind, seed: u64, seconds: u64) -> Report {
-    say(&format!("--- {} with {}: {}", plan.name, kind.name(), plan.about));
     run::run(&Schedule::new(plan, kind, seed, seconds, plan.replicas))
 }
 
@@ -111,7 +109,6 @@ fn soak(seed: Option<u64>, hours: f64) -> bool {
         let plan = if runs % 3 == 2 { *random.pick(&plans::all()) } else { chaos };
         let kind = *random.pick(&kinds);
         let replicas = if random.percent(30) { 5 } else { plan.replicas };
-        say(&format!("--- {} with {}, seed {seed}, {replicas} replicas", plan.name, kind.name()));
         let report = run::run(&Schedule::new(plan, kind, seed, 60, replicas));
         runs += 1;
         bad += u64::from(report.end() == End::Failed);

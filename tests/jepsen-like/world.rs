@@ -52,6 +52,19 @@ pub(crate) struct Exit {
     pub(crate) excused: bool,
 }
 
+/// How many disks a replica has had, and how many processes.
+#[derive(Default)]
+pub(crate) struct Life {
+    disks: AtomicU32,
+    starts: AtomicU32,
+}
+
+impl Life {
+    pub(crate) fn read(&self) -> (u32, u32) {
+        (self.disks.load(Ordering::Relaxed), self.starts.load(Ordering::Relaxed))
+    }
+}
+
 pub(crate) struct World {
     // Before the place and the disks: they are dropped in this order.
     pub(crate) replicas: Vec<Replica>,
@@ -75,8 +88,8 @@ pub(crate) struct World {
     pub(crate) complaints: Vec<String>,
     /// How many replicas crashed when they were started for the first time.
     pub(crate) first_crash: usize,
-    /// How many disks each replica has had.
-    pub(crate) disks: Arc<Vec<AtomicU32>>,
+    /// Of each replica.
+    pub(crate) lives: Arc<Vec<Life>>,
 }
 
 impl World {
@@ -108,7 +121,7 @@ impl World {
             exits: Vec::new(),
             complaints: Vec::new(),
             first_crash: 0,
-            disks: Arc::new((0..all).map(|_| AtomicU32::new(1)).collect()),
+            lives: Arc::new((0..all).map(|_| Life::default()).collect()),
         };
         for number in 0..all {
             let name = format!("g{}", number + 1);
@@ -225,6 +238,7 @@ impl World {
             .arg(format!("--cluster.bootstrap-expect={}", self.founders))
             .arg(format!("--storage.path={}", replica.disk.data().display()))
             .args(&self.flags);
+        self.lives[number].starts.fetch_add(1, Ordering::Relaxed);
         replica.start(command).unwrap();
         self.place.runs(number, self.replicas[number].pid().unwrap());
     }
@@ -302,7 +316,7 @@ impl World {
 
     /// From here on the replica has another disk than before.
     pub(crate) fn new_disk(&self, number: usize) {
-        self.disks[number].fetch_add(1, Ordering::Relaxed);
+        self.lives[number].disks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A replica did what it must not do.

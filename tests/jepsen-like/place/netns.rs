@@ -126,7 +126,7 @@ impl Netns {
         // Neither is there unless an earlier shape needed it.
         let _gone = inside("tc", &["qdisc", "del", "dev", "eth0", "root"]);
         let _gone = inside("iptables", &["-F", "OUTPUT"]);
-        let _gone = inside("nft", &["delete", "table", "inet", "again"]);
+        let _gone = inside("nft", &["delete", "table", "ip", "again"]);
         let Some(shape) = shape else { return Ok(()) };
         if let Some(kilobits) = shape.kilobits {
             let rate = format!("{kilobits}kbit");
@@ -135,7 +135,7 @@ impl Netns {
         }
         if shape.repeat_percent > 0 {
             let mut rules =
-                "table inet again { chain out { type filter hook output priority 0;\n".to_owned();
+                "table ip again { chain out { type filter hook output priority 0;\n".to_owned();
             for other in (0..self.altering.len()).filter(|other| *other != replica) {
                 let (to, percent) = (self.ip(other), shape.repeat_percent);
                 let _ = writeln!(

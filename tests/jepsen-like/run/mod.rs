@@ -19,8 +19,9 @@ use crate::world::{Setup, World};
 use conduct::Conductor;
 pub(crate) use report::{Report, Result as End};
 
-/// A replica answers within this time, whatever has happened to the others; clients wait longer.
-const DEADLINE: Duration = Duration::from_millis(900);
+/// A replica answers within this time, whatever has happened to the others, but for a quarter of a
+/// second of grace; clients wait longer than both.
+const DEADLINE: Duration = Duration::from_millis(600);
 /// The same for megabytes.
 const DEADLINE_LARGE: Duration = Duration::from_secs(4);
 /// How long replicas may take to form their cluster.
@@ -39,6 +40,7 @@ const SNAPSHOT_ENTRIES: u32 = 100;
 
 /// Makes the run that the schedule describes.
 pub(crate) fn run(schedule: &Schedule) -> Report {
+    schedule.print();
     let folder = artifacts::folder(schedule);
     let report = match run_in(schedule, &folder) {
         Ok(report) => report,

@@ -70,7 +70,7 @@ pub(super) fn leak((history, evidence): &Run) -> Option<Run> {
 
 fn sighting(at: u64, replica: &str, term: u64, applied: u64, leader: &str) -> Sighting {
     let (replica, leader) = (replica.to_owned(), leader.to_owned());
-    Sighting { at, replica, disk: 0, term, applied, leader }
+    Sighting { at, replica, disk: 0, start: 0, term, applied, leader }
 }
 
 /// A term that two replicas lead.
