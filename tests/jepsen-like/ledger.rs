@@ -18,7 +18,7 @@ use crate::tools::{self, Random, say};
 use crate::workload::Kind;
 
 /// How long a bug may stay unnoticed.
-const TIME_LIMIT: Duration = Duration::from_secs(240);
+const TIME_LIMIT: Duration = Duration::from_mins(4);
 const SECONDS: u64 = 12;
 /// Operations a second where a bug bites only what is under way at one moment.
 const MANY: u32 = 400;
@@ -194,8 +194,12 @@ pub(crate) fn keep(only: &[String], seed: Option<u64>) -> bool {
         }
     }
     say(&format!("{:<22} {:>6} {:>5}  caught by", "bug", "s", "runs"));
-    rows.iter().for_each(|row| say(&row.line()));
-    unclean.iter().for_each(|text| say(&format!("FAILED: {text}")));
+    for row in &rows {
+        say(&row.line());
+    }
+    for text in &unclean {
+        say(&format!("FAILED: {text}"));
+    }
     let missed = rows.iter().filter(|row| row.caught_by.is_empty()).count();
     say(&format!("{} caught, {missed} missed, {} problems", rows.len() - missed, unclean.len()));
     missed == 0 && unclean.is_empty()
