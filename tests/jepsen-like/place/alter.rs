@@ -18,6 +18,8 @@ use crate::tools::Random;
 
 /// How often delayed packets are looked at.
 const TICK: Duration = Duration::from_micros(500);
+/// The number that the rules in the namespace send packets to.
+pub(super) const QUEUE: u16 = 7;
 /// With this a snapshot file begins.
 const SNAPSHOT_MAGIC: &[u8] = b"QG-SNAP";
 
@@ -64,7 +66,15 @@ fn open(space: &str) -> std::io::Result<Queue> {
     let space = File::open(format!("/run/netns/{space}"))?;
     move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))?;
     let mut queue = Queue::open()?;
-    queue.bind(7)?;
+    // The kernel may still hold it for the thread before this one.
+    let mut tries = 0;
+    while let Err(err) = queue.bind(QUEUE) {
+        tries += 1;
+        if tries == 20 {
+            return Err(err);
+        }
+        std::thread::sleep(Duration::from_millis(25));
+    }
     queue.set_nonblocking(true);
     Ok(queue)
 }

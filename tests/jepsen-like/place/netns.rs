@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 
-use super::alter::Alter;
+use super::alter::{Alter, QUEUE};
 use super::shape::Shape;
 use super::{Cut, PEER_PORT, WEB_PORT};
 use crate::tools;
@@ -150,7 +150,8 @@ impl Netns {
         if shape.needs_queue() {
             for side in ["--dport", "--sport"] {
                 let port = PEER_PORT.to_string();
-                let queue = ["-j", "NFQUEUE", "--queue-num", "7", "--queue-bypass"];
+                let number = QUEUE.to_string();
+                let queue = ["-j", "NFQUEUE", "--queue-num", &number, "--queue-bypass"];
                 let rule = ["-A", "OUTPUT", "-p", "tcp", side, &port];
                 inside("iptables", &[&rule[..], &queue[..]].concat())?;
             }

@@ -29,6 +29,8 @@ const FORM_LIMIT: Duration = Duration::from_secs(30);
 /// How long after the last fault everything may take to be well again. That it takes no longer than
 /// 10 s is for the checkers to say; here is only when to give up.
 const HEAL_LIMIT: Duration = Duration::from_secs(30);
+/// How long until the first push is acknowledged.
+const FIRST_LIMIT: Duration = Duration::from_secs(15);
 const LEVEL_LIMIT: Duration = Duration::from_secs(15);
 /// Load before resources are looked at for the first time, and after everything is well again.
 const CALM: Duration = Duration::from_secs(2);
@@ -36,7 +38,7 @@ const CALM: Duration = Duration::from_secs(2);
 const LONG_MS: u64 = 2500;
 /// Entries after which a snapshot is taken: few, so that logs are purged all the time and whoever
 /// was away needs a snapshot.
-const SNAPSHOT_ENTRIES: u32 = 100;
+const SNAPSHOT_ENTRIES: u32 = 50;
 
 /// Makes the run that the schedule describes.
 pub(crate) fn run(schedule: &Schedule) -> Report {
@@ -122,6 +124,8 @@ impl Trial<'_> {
         };
         let watch = Watch::start(self.world);
         let running = workload::start(&load, &targets, self.world.epoch);
+        let first = tools::eventually(FIRST_LIMIT, || (running.acknowledged() > 0).then_some(()));
+        first.ok_or("not a single push is acknowledged")?;
         std::thread::sleep(CALM);
         let before = usage(self.world);
         let start = self.world.now().saturating_sub(CALM);
