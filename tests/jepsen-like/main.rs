@@ -12,6 +12,7 @@ mod checkers;
 mod client;
 mod disk;
 mod history;
+mod ledger;
 mod nemesis;
 mod place;
 mod places;

@@ -41,6 +41,7 @@ pub(crate) struct Evidence {
 }
 
 /// The digest of a replica's state.
+#[expect(clippy::struct_field_names, reason = "it is what the replica calls it")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Digest {
     pub(crate) replica: String,

@@ -51,14 +51,14 @@ fn without_answer(err: &std::io::Error) -> Refusal {
 /// A push in the text format. All series of a family have its value.
 fn body_of(cells: &Cells) -> String {
     let mut body = String::new();
+    let pad = "x".repeat(PADDING);
     for (family, cell) in cells {
-        if cell.series == 1 {
-            body.push_str(&format!("{family} {}\n", cell.value));
-            continue;
-        }
         for number in 0..cell.series {
-            let (value, pad) = (cell.value, "x".repeat(PADDING));
-            body.push_str(&format!("{family}{{n=\"{number}\",pad=\"{pad}\"}} {value}\n"));
+            body.push_str(family);
+            if cell.series > 1 {
+                body.extend(["{n=\"", &number.to_string(), "\",pad=\"", &pad, "\"}"]);
+            }
+            body.extend([" ", &cell.value.to_string(), "\n"]);
         }
     }
     body

@@ -48,7 +48,7 @@ pub(crate) fn run(schedule: &Schedule) -> Report {
         Ok(report) => report,
         Err(why) => Report::broken(schedule, why),
     };
-    report.finish(schedule, &folder)
+    if schedule.bug.is_some() { report.of_a_bug(&folder) } else { report.finish(schedule, &folder) }
 }
 
 fn deadline(kind: Kind) -> Duration {
@@ -72,7 +72,12 @@ fn run_in(schedule: &Schedule, folder: &Path) -> Result<Report, String> {
     let logs = folder.join("logs");
     std::fs::create_dir_all(&logs).map_err(|err| err.to_string())?;
     schedule.write(&folder.join("schedule.json")).map_err(|err| err.to_string())?;
-    let mut setup = Setup { replicas: schedule.replicas, flags: flags(kind), ..Setup::default() };
+    let mut setup = Setup {
+        replicas: schedule.replicas,
+        flags: flags(kind),
+        bug: schedule.bug.clone(),
+        ..Setup::default()
+    };
     schedule.steps.iter().for_each(|step| step.fault.prepare(&mut setup));
     let mut world = World::new(&setup, &logs)?;
     if let Err(why) = world.await_well(FORM_LIMIT) {
@@ -80,7 +85,7 @@ fn run_in(schedule: &Schedule, folder: &Path) -> Result<Report, String> {
         return Err(format!("no cluster was formed: {why}"));
     }
     let outcome = Trial { schedule, kind, world: &mut world }.carry_out(folder)?;
-    if outcome.is_bad() {
+    if outcome.is_bad() && schedule.bug.is_none() {
         keep(&mut world, folder);
     }
     Ok(outcome)

@@ -1,5 +1,7 @@
 //! What the runner may have seen that is not right.
 
+#![expect(clippy::unnecessary_wraps, reason = "all ways of breaking a run have one type")]
+
 use super::mutate::Run;
 use crate::checkers::{CutOff, Due, Fault, Resources, Sighting, Usage};
 use crate::history::{Action, Op, Outcome, Refusal};

@@ -41,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) first_crash: Option<String>,
     /// Flags for all replicas.
     pub(crate) flags: Vec<String>,
+    /// A deliberate mistake of all replicas.
+    pub(crate) bug: Option<String>,
 }
 
 /// A process that ended by itself.
@@ -130,6 +132,8 @@ impl World {
             let mut replica = Replica::new(&name, disk, logs);
             let switch = Switch::new(&world.folder, &name);
             replica.environment = world.environment(number, shim.as_ref(), &switch);
+            let bug = setup.bug.iter().map(|bug| ("QUORUMGATE_BUG".to_owned(), bug.clone()));
+            replica.environment.extend(bug);
             world.switches.push(switch);
             world.replicas.push(replica);
         }
