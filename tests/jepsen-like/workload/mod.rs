@@ -11,7 +11,7 @@ mod random;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -75,6 +75,7 @@ pub(crate) fn start(load: &Load, targets: &[Target], epoch: Instant) -> Running 
         job: job.clone(),
         patience: load.patience(),
         stop: AtomicBool::new(false),
+        acknowledged: AtomicU64::new(0),
     });
     let clients = (0..u64::from(load.clients.max(1)))
         .map(|number| {
@@ -88,6 +89,11 @@ pub(crate) fn start(load: &Load, targets: &[Target], epoch: Instant) -> Running 
 }
 
 impl Running {
+    /// How many changes have been acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
     /// Stops the clients and tells what they did. Takes as long as an answer may.
     pub(crate) fn stop(self) -> History {
         self.shared.stop.store(true, Ordering::Relaxed);
