@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::plan::{Plan, Step};
@@ -25,6 +25,8 @@ pub(super) struct Shared {
     pub(super) job: String,
     pub(super) patience: Duration,
     pub(super) stop: AtomicBool,
+    /// Changes that succeeded.
+    pub(super) acknowledged: AtomicU64,
 }
 
 /// One more attempt at something.
@@ -140,6 +142,9 @@ impl Client {
         let (outcome, picture) =
             perform(target.web, action, key.as_deref(), &shared.job, shared.patience);
         let returned = self.now();
+        if matches!(outcome, Outcome::Ok(_)) && *action != Action::Scrape {
+            shared.acknowledged.fetch_add(1, Ordering::Relaxed);
+        }
         let (clients, number) = (self.plan.clients, self.plan.number);
         let unknown = matches!(outcome, Outcome::Unknown(_));
         self.ops.push(Op {

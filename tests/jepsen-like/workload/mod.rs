@@ -11,7 +11,7 @@ mod random;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// The same for megabytes.
 const PATIENCE_LARGE: Duration = Duration::from_secs(5);
 /// Megabytes are sent at this rate at most.
-const LARGE_PER_SECOND: u32 = 8;
+const LARGE_PER_SECOND: u32 = 4;
 /// How long a replica may take to answer after the end.
 const LAST_READ_MAX: Duration = Duration::from_secs(10);
 const LAST_READ_PAUSE: Duration = Duration::from_millis(100);
@@ -75,6 +75,7 @@ pub(crate) fn start(load: &Load, targets: &[Target], epoch: Instant) -> Running 
         job: job.clone(),
         patience: load.patience(),
         stop: AtomicBool::new(false),
+        acknowledged: AtomicU64::new(0),
     });
     let clients = (0..u64::from(load.clients.max(1)))
         .map(|number| {
@@ -88,6 +89,11 @@ pub(crate) fn start(load: &Load, targets: &[Target], epoch: Instant) -> Running 
 }
 
 impl Running {
+    /// How many changes have been acknowledged so far.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.shared.acknowledged.load(Ordering::Relaxed)
+    }
+
     /// Stops the clients and tells what they did. Takes as long as an answer may.
     pub(crate) fn stop(self) -> History {
         self.shared.stop.store(true, Ordering::Relaxed);
