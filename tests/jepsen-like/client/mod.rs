@@ -11,7 +11,7 @@ use crate::history::{Action, Cells, Outcome, Picture, Refusal, Stamp};
 use http::{Answer, Ask, Lost};
 
 /// Bytes that pad each series of a large family, so that bodies are large and parsing is not all.
-const PADDING: usize = 80;
+const PADDING: usize = 360;
 
 /// How refusals begin that were made before anything was proposed. Any other 503 says nothing about
 /// the fate of a change.

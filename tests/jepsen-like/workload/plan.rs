@@ -12,9 +12,9 @@ const HOT_GROUPS: u64 = 5;
 const CHANGES_PER_GROUP: u64 = 250;
 const CHURN_GROUPS: u64 = 10_000;
 const LARGE_GROUPS: u64 = 4;
-/// A series of a large body has about a hundred bytes.
-const LARGE_SERIES_MIN: u64 = 10_000;
-const LARGE_SERIES_MORE: u64 = 40_000;
+/// A series of a large body has about four hundred bytes.
+const LARGE_SERIES_MIN: u64 = 2_500;
+const LARGE_SERIES_MORE: u64 = 10_000;
 /// Kinds whose scrapes are long are scraped so many times a second.
 const LONG_SCRAPES_PER_SECOND: u64 = 1;
 /// Of its four seconds, W7 writes in one.
