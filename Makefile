@@ -32,6 +32,10 @@ jepsen-short: ## break it for four minutes: the most productive faults (as root,
 jepsen: ## break it with every fault on its own, half an hour
 	$(CARGO) test --quiet --release --test jepsen-like -- each
 
+.PHONY: jepsen-ledger
+jepsen-ledger: ## break it on purpose: twelve deliberate bugs, each of which must be noticed (as root)
+	$(CARGO) test --quiet --release --features trials --test jepsen-like -- ledger
+
 .PHONY: soak
 soak: ## break it for HOURS with overlapping faults
 	$(CARGO) test --quiet --release --test jepsen-like -- soak --hours $(or $(HOURS),1)

@@ -9,7 +9,10 @@ use crate::workload::Kind;
 pub(crate) enum Command {
     /// Nothing of ours was named: the self tests, with whatever the test runner passes on.
     SelfTest(Vec<String>),
+    /// Cleans up after a process once that is gone.
     Guard(u32),
+    /// Alters packets in the namespace that it is started in.
+    Alter(String),
     List,
     Short {
         seed: Option<u64>,
@@ -23,6 +26,11 @@ pub(crate) enum Command {
         hours: f64,
     },
     Run(Choice),
+    /// Deliberate bugs: those named, or all.
+    Ledger {
+        bugs: Vec<String>,
+        seed: Option<u64>,
+    },
     Check(PathBuf),
     Replay(PathBuf),
 }
@@ -43,11 +51,13 @@ usage: cargo test [--release] --test jepsen-like -- COMMAND
   run --nemesis NAME [--workload NAME] [--seed N] [--seconds N] [--replicas 3|5]
   each [--seed N] [--seconds N]         every nemesis on its own
   soak --hours N [--seed N]             overlapping faults, one seed after the other
+  ledger [--bug NAME]... [--seed N]     every deliberate bug, with the feature `trials`
   check --history FILE-OR-FOLDER        judges what an earlier run has left
   replay --schedule FILE                makes the same run again
 without a command: the tests of the checkers";
 
-const COMMANDS: [&str; 8] = ["guard", "list", "short", "run", "each", "soak", "check", "replay"];
+const COMMANDS: [&str; 10] =
+    ["guard", "alter", "list", "short", "run", "each", "soak", "ledger", "check", "replay"];
 
 impl Command {
     pub(crate) fn parse(args: &[String]) -> Result<Command, String> {
@@ -56,6 +66,9 @@ impl Command {
         if command == "guard" {
             let pid = args.get(1).and_then(|pid| pid.parse().ok());
             return Ok(Command::Guard(pid.ok_or(USAGE)?));
+        }
+        if command == "alter" {
+            return Ok(Command::Alter(args.get(1).ok_or(USAGE)?.clone()));
         }
         let options = Options::parse(&args[1..])?;
         let seed = options.number("seed")?;
@@ -67,6 +80,7 @@ impl Command {
                 let hours = options.get("hours").and_then(|hours| hours.parse().ok());
                 Command::Soak { seed, hours: hours.ok_or("soak needs --hours")? }
             }
+            "ledger" => Command::Ledger { bugs: options.all("bug"), seed },
             "run" => Command::Run(options.choice(seed)?),
             "check" => Command::Check(options.path("history")?),
             _ => Command::Replay(options.path("schedule")?),
@@ -89,7 +103,7 @@ impl Options {
             };
             let known = [
                 "seed", "seconds", "hours", "nemesis", "workload", "replicas", "history",
-                "schedule",
+                "schedule", "bug",
             ];
             if !known.contains(&name) {
                 return Err(format!("--{name}?\n{USAGE}"));
@@ -101,6 +115,11 @@ impl Options {
 
     fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn all(&self, name: &str) -> Vec<String> {
+        let named = self.0.iter().filter(|(key, _)| key == name);
+        named.map(|(_, value)| value.clone()).collect()
     }
 
     fn number(&self, name: &str) -> Result<Option<u64>, String> {

@@ -28,6 +28,9 @@ pub(crate) struct Schedule {
     pub(crate) operations_per_second: u32,
     pub(crate) clients: u32,
     pub(crate) steps: Vec<Step>,
+    /// A deliberate mistake that all replicas make, which takes a binary with the feature `trials`.
+    #[serde(default)]
+    pub(crate) bug: Option<String>,
 }
 
 /// Before the first fault: what is pushed until then must survive all of them.
@@ -70,6 +73,7 @@ impl Schedule {
             operations_per_second,
             clients,
             steps,
+            bug: None,
         }
     }
 

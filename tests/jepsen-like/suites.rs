@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::args::{Choice, Command};
+use crate::ledger;
 use crate::plans::{self, Plan};
 use crate::run::{self, End, Report};
 use crate::schedule::Schedule;
@@ -25,6 +26,7 @@ pub(crate) fn make(command: Command) -> bool {
         Command::Each { seed, seconds } => each(seed, seconds),
         Command::Soak { seed, hours } => soak(seed, hours),
         Command::Run(choice) => one(&choice),
+        Command::Ledger { bugs, seed } => ledger::keep(&bugs, seed),
         Command::Replay(path) => match Schedule::read(&path) {
             Ok(schedule) => summary(&[run::run(&schedule)]),
             Err(why) => {
@@ -32,7 +34,11 @@ pub(crate) fn make(command: Command) -> bool {
                 false
             }
         },
-        Command::SelfTest(_) | Command::Guard(_) | Command::List | Command::Check(_) => true,
+        Command::SelfTest(_)
+        | Command::Guard(_)
+        | Command::Alter(_)
+        | Command::List
+        | Command::Check(_) => true,
     }
 }
 

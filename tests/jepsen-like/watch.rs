@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::checkers::Sighting;
 use crate::replica::status::Status;
-use crate::world::World;
+use crate::world::{Life, World};
 
 const PERIOD: Duration = Duration::from_millis(100);
 
@@ -23,7 +23,7 @@ struct Watcher {
     number: usize,
     name: String,
     web: SocketAddr,
-    disks: Arc<Vec<AtomicU32>>,
+    lives: Arc<Vec<Life>>,
     epoch: Instant,
 }
 
@@ -35,7 +35,7 @@ impl Watch {
                 number,
                 name: world.name(number).to_owned(),
                 web: world.place.web(number),
-                disks: Arc::clone(&world.disks),
+                lives: Arc::clone(&world.lives),
                 epoch: world.epoch,
             };
             let (stop, seen) = (Arc::clone(&stop), Arc::clone(&seen));
@@ -60,15 +60,16 @@ impl Watch {
 impl Watcher {
     fn watch(&self, stop: &AtomicBool, seen: &Mutex<Vec<Sighting>>) {
         while !stop.load(Ordering::Relaxed) {
-            let disk = self.disks[self.number].load(Ordering::Relaxed);
+            let (disk, start) = self.lives[self.number].read();
             if let Ok(status) = Status::of(self.web) {
-                let after = self.disks[self.number].load(Ordering::Relaxed);
-                // An answer from the time of the change may be about either disk.
-                if disk == after && status.applied > 0 {
+                // An answer from the time of a change may be about either side of it, and one that
+                // has no term yet says nothing.
+                if (disk, start) == self.lives[self.number].read() && status.term > 0 {
                     seen.lock().unwrap().push(Sighting {
                         at: nanos(self.epoch.elapsed()),
                         replica: self.name.clone(),
                         disk,
+                        start,
                         term: status.term,
                         applied: status.applied,
                         leader: status.leader,

@@ -5,7 +5,7 @@ use super::Finding;
 use super::case::Case;
 use crate::history::{Action, Op};
 
-pub(super) const NAME: &str = "coverage";
+pub(crate) const NAME: &str = "coverage";
 
 pub(super) fn check(case: &Case<'_>) -> Finding {
     let evidence = case.evidence;

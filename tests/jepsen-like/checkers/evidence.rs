@@ -41,6 +41,7 @@ pub(crate) struct Evidence {
 }
 
 /// The digest of a replica's state.
+#[expect(clippy::struct_field_names, reason = "it is what the replica calls it")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Digest {
     pub(crate) replica: String,
@@ -88,6 +89,8 @@ pub(crate) struct Sighting {
     pub(crate) replica: String,
     /// Counts the disks that the replica was given: a wiped one begins anew.
     pub(crate) disk: u32,
+    /// Counts the starts of its process: what was applied before may have to be applied again.
+    pub(crate) start: u32,
     pub(crate) term: u64,
     pub(crate) applied: u64,
     /// The leader that it follows in this term; empty if none.

@@ -25,6 +25,7 @@ mod search;
 mod verdict;
 mod zones;
 
+pub(crate) use coverage::NAME as COVERAGE;
 pub(crate) use evidence::{CutOff, Digest, Due, Evidence, Fault, Resources, Sighting, Usage};
 pub(crate) use verdict::{Finding, Verdict};
 

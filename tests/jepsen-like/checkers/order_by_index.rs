@@ -14,7 +14,7 @@ use super::case::Case;
 use super::model::{self, State};
 use super::search::{self, Change, End, Look, NEVER};
 use super::{Checked, Finding};
-use crate::history::{Action, Group, Request};
+use crate::history::{Action, Group, Op, Request};
 
 /// States considered for one group.
 const BUDGET: u64 = 2_000_000;
@@ -75,7 +75,7 @@ impl Known {
             let Some(stamp) = op.stamp() else { continue };
             let least = if op.action == Action::Scrape { known } else { known + 1 };
             if stamp.index < least && violation.is_none() {
-                let before = by.map(|before| before.name()).unwrap_or_default();
+                let before = by.map(Op::name).unwrap_or_default();
                 violation = Some(format!("{} was called after {before} had returned", op.name()));
             }
         }

@@ -89,9 +89,9 @@ impl<'a> Failures<'a> {
     fn of(case: &'a Case<'_>, group: &Group) -> Failures<'a> {
         let changes = case.changes(group);
         let is_failure = |r: &&Request<'_>| matches!(r.action(), Action::Inconsistent { .. });
-        let forgets = |r: &&Request<'_>| matches!(r.action(), Action::Delete { .. } | Action::Wipe);
+        let forgets = |r: &Request<'_>| matches!(r.action(), Action::Delete { .. } | Action::Wipe);
         // With the group, its failures go.
-        let forgotten = changes.iter().any(|request| forgets(&request));
+        let forgotten = changes.iter().any(|request| forgets(request));
         let possible: Vec<_> = changes.into_iter().filter(|r| is_failure(r)).collect();
         let mut by_index: Vec<(u64, u64)> =
             possible.iter().filter_map(|r| Some((r.index()?, r.called))).collect();

@@ -70,7 +70,7 @@ fn check_group(case: &Case<'_>, group: &Group, changes: &[&Request<'_>]) -> Chec
         zones.insert(value, zone);
     }
     for read in &case.reads {
-        let value = read.state(group).map(|cells| value_of(cells));
+        let value = read.state(group).map(value_of);
         let Some(zone) = zones.get_mut(&value.flatten()).filter(|_| value != Some(None)) else {
             return Checked::Bad(format!("{} shows what nobody pushed", read.op.name()));
         };

@@ -91,7 +91,7 @@ impl Wire<'_> {
     /// Reads more; false at the end of the stream.
     fn fill(&mut self) -> io::Result<bool> {
         self.stream.set_read_timeout(Some(self.left()?))?;
-        let mut chunk = [0; 64 * 1024];
+        let mut chunk = [0; 16 * 1024];
         let count = self.stream.read(&mut chunk)?;
         self.buffer.extend_from_slice(chunk.get(..count).unwrap_or_default());
         Ok(count > 0)

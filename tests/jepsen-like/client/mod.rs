@@ -11,7 +11,7 @@ use crate::history::{Action, Cells, Outcome, Picture, Refusal, Stamp};
 use http::{Answer, Ask, Lost};
 
 /// Bytes that pad each series of a large family, so that bodies are large and parsing is not all.
-const PADDING: usize = 80;
+const PADDING: usize = 360;
 
 /// How refusals begin that were made before anything was proposed. Any other 503 says nothing about
 /// the fate of a change.
@@ -51,14 +51,14 @@ fn without_answer(err: &std::io::Error) -> Refusal {
 /// A push in the text format. All series of a family have its value.
 fn body_of(cells: &Cells) -> String {
     let mut body = String::new();
+    let pad = "x".repeat(PADDING);
     for (family, cell) in cells {
-        if cell.series == 1 {
-            body.push_str(&format!("{family} {}\n", cell.value));
-            continue;
-        }
         for number in 0..cell.series {
-            let (value, pad) = (cell.value, "x".repeat(PADDING));
-            body.push_str(&format!("{family}{{n=\"{number}\",pad=\"{pad}\"}} {value}\n"));
+            body.push_str(family);
+            if cell.series > 1 {
+                body.extend(["{n=\"", &number.to_string(), "\",pad=\"", &pad, "\"}"]);
+            }
+            body.extend([" ", &cell.value.to_string(), "\n"]);
         }
     }
     body

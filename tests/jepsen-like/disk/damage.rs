@@ -36,16 +36,22 @@ pub(crate) fn harm(data: &Path, part: Part, harm: Harm, draw: u64) -> Option<Str
     });
     let mut random = Random::new(draw);
     let mut files = files_below(&folder);
-    files.retain(|file| used(file) > 0);
     files.sort();
-    if files.is_empty() {
+    // Files are made longer than what they hold: damage where nothing is proves nothing.
+    let files: Vec<(PathBuf, u64)> = files.iter().map(|file| (file.clone(), used(file))).collect();
+    let total: u64 = files.iter().map(|(_, used)| used).sum();
+    if total == 0 {
         return None;
     }
-    let file = random.pick(&files).clone();
+    // Any byte is as likely as any other, in whichever file.
+    let mut at = random.between(0, total);
+    let (file, used) = files.into_iter().find(|(_, used)| {
+        let here = at < *used;
+        at -= if here { 0 } else { *used };
+        here
+    })?;
     let mut bytes = std::fs::read(&file).ok()?;
-    // Files are made longer than what they hold: damage where nothing is proves nothing.
-    let used = used(&file);
-    let at = usize::try_from(random.between(0, used as u64)).ok()?;
+    let (at, used) = (usize::try_from(at).ok()?, usize::try_from(used).ok()?);
     match harm {
         Harm::BitFlip => bytes[at] ^= 1 << (random.next() % 8),
         Harm::ZeroedPage => {
@@ -64,9 +70,9 @@ pub(crate) fn harm(data: &Path, part: Part, harm: Harm, draw: u64) -> Option<Str
 }
 
 /// Bytes up to the last that is not zero.
-fn used(file: &Path) -> usize {
+fn used(file: &Path) -> u64 {
     let bytes = std::fs::read(file).unwrap_or_default();
-    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1)
+    bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {

@@ -95,6 +95,15 @@ fn spare(world: &World) -> usize {
     world.founders
 }
 
+/// Removes the spare replica; the next step may start it again.
+fn dismiss(world: &mut World, holder: Holder, spare: usize) -> Result<(), String> {
+    world.excuse(holder, &[spare]);
+    let removed = remove(world, holder, spare);
+    world.no_excuse(holder);
+    world.replicas[spare].down.remove(&holder);
+    removed
+}
+
 pub(super) struct Add {
     holder: Holder,
 }
@@ -118,10 +127,7 @@ impl Nemesis for Add {
 
     fn heal(&mut self, world: &mut World) -> Result<(), String> {
         let spare = spare(world);
-        world.excuse(self.holder, &[spare]);
-        let removed = remove(world, self.holder, spare);
-        world.no_excuse(self.holder);
-        removed
+        dismiss(world, self.holder, spare)
     }
 }
 
@@ -152,9 +158,6 @@ impl Nemesis for Replace {
     fn heal(&mut self, world: &mut World) -> Result<(), String> {
         let (spare, gone) = (spare(world), self.hit.on[0]);
         join(world, self.hit.holder, gone)?;
-        world.excuse(self.hit.holder, &[spare]);
-        let removed = remove(world, self.hit.holder, spare);
-        world.no_excuse(self.hit.holder);
-        removed
+        dismiss(world, self.hit.holder, spare)
     }
 }

@@ -23,6 +23,8 @@ pub(crate) enum Whom {
     /// More than half, as few as can be, with the leader.
     Majority,
     All,
+    /// This one, whatever it is.
+    Number(usize),
 }
 
 /// By role, and by a number where the role leaves a choice.
@@ -45,7 +47,7 @@ impl Aim {
         let leader = match self.whom {
             Whom::Leader => Some(world.await_leader(LEADER_WAIT).ok_or(Trouble::Nobody)?),
             Whom::Follower | Whom::Majority => world.await_leader(LEADER_WAIT),
-            Whom::Any | Whom::Minority | Whom::All => None,
+            Whom::Any | Whom::Minority | Whom::All | Whom::Number(_) => None,
         };
         // In an order that depends on the draw only.
         for at in (1..running.len()).rev() {
@@ -63,6 +65,7 @@ impl Aim {
                 running.into_iter().take(founders / 2 + 1).collect()
             }
             Whom::All => running,
+            Whom::Number(one) => running.into_iter().filter(|number| *number == one).collect(),
         };
         let chosen: Vec<usize> = chosen;
         if chosen.is_empty() { Err(Trouble::Nobody) } else { Ok(chosen) }

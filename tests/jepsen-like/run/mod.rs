@@ -29,6 +29,8 @@ const FORM_LIMIT: Duration = Duration::from_secs(30);
 /// How long after the last fault everything may take to be well again. That it takes no longer than
 /// 10 s is for the checkers to say; here is only when to give up.
 const HEAL_LIMIT: Duration = Duration::from_secs(30);
+/// How long until the first push is acknowledged.
+const FIRST_LIMIT: Duration = Duration::from_secs(15);
 const LEVEL_LIMIT: Duration = Duration::from_secs(15);
 /// Load before resources are looked at for the first time, and after everything is well again.
 const CALM: Duration = Duration::from_secs(2);
@@ -36,7 +38,7 @@ const CALM: Duration = Duration::from_secs(2);
 const LONG_MS: u64 = 2500;
 /// Entries after which a snapshot is taken: few, so that logs are purged all the time and whoever
 /// was away needs a snapshot.
-const SNAPSHOT_ENTRIES: u32 = 100;
+const SNAPSHOT_ENTRIES: u32 = 50;
 
 /// Makes the run that the schedule describes.
 pub(crate) fn run(schedule: &Schedule) -> Report {
@@ -46,7 +48,7 @@ pub(crate) fn run(schedule: &Schedule) -> Report {
         Ok(report) => report,
         Err(why) => Report::broken(schedule, why),
     };
-    report.finish(schedule, &folder)
+    if schedule.bug.is_some() { report.of_a_bug(&folder) } else { report.finish(schedule, &folder) }
 }
 
 fn deadline(kind: Kind) -> Duration {
@@ -70,7 +72,12 @@ fn run_in(schedule: &Schedule, folder: &Path) -> Result<Report, String> {
     let logs = folder.join("logs");
     std::fs::create_dir_all(&logs).map_err(|err| err.to_string())?;
     schedule.write(&folder.join("schedule.json")).map_err(|err| err.to_string())?;
-    let mut setup = Setup { replicas: schedule.replicas, flags: flags(kind), ..Setup::default() };
+    let mut setup = Setup {
+        replicas: schedule.replicas,
+        flags: flags(kind),
+        bug: schedule.bug.clone(),
+        ..Setup::default()
+    };
     schedule.steps.iter().for_each(|step| step.fault.prepare(&mut setup));
     let mut world = World::new(&setup, &logs)?;
     if let Err(why) = world.await_well(FORM_LIMIT) {
@@ -78,7 +85,7 @@ fn run_in(schedule: &Schedule, folder: &Path) -> Result<Report, String> {
         return Err(format!("no cluster was formed: {why}"));
     }
     let outcome = Trial { schedule, kind, world: &mut world }.carry_out(folder)?;
-    if outcome.is_bad() {
+    if outcome.is_bad() && schedule.bug.is_none() {
         keep(&mut world, folder);
     }
     Ok(outcome)
@@ -117,6 +124,8 @@ impl Trial<'_> {
         };
         let watch = Watch::start(self.world);
         let running = workload::start(&load, &targets, self.world.epoch);
+        let first = tools::eventually(FIRST_LIMIT, || (running.acknowledged() > 0).then_some(()));
+        first.ok_or("not a single push is acknowledged")?;
         std::thread::sleep(CALM);
         let before = usage(self.world);
         let start = self.world.now().saturating_sub(CALM);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::artifacts;
-use crate::checkers::{Finding, Verdict};
+use crate::checkers::{self, Finding, Verdict};
 use crate::history::{History, Outcome};
 use crate::schedule::Schedule;
 use crate::tools::say;
@@ -114,6 +114,32 @@ impl Report {
         }
         say(&self.row());
         self
+    }
+
+    /// Says what came of a run with a deliberate mistake, and removes what the run has left.
+    pub(super) fn of_a_bug(self, folder: &Path) -> Report {
+        let verdicts = self.verdicts.iter().filter(|verdict| verdict.is_bad());
+        let problems = self.problems.iter().map(|problem| format!("problem: {problem}"));
+        let lines = problems.chain(verdicts.map(ToString::to_string));
+        lines.for_each(|line| say(&format!("  {line}")));
+        drop(std::fs::remove_dir_all(folder));
+        say(&self.row());
+        self
+    }
+
+    /// Who says that quorumgate did wrong. That a run did not show enough is not that.
+    pub(crate) fn caught_by(&self) -> BTreeSet<String> {
+        let mut by: BTreeSet<String> = self
+            .verdicts
+            .iter()
+            .filter(|verdict| matches!(verdict.result, Finding::Fail(_)))
+            .map(|verdict| verdict.property.to_owned())
+            .filter(|property| property != checkers::COVERAGE)
+            .collect();
+        if !self.verdicts.is_empty() && !self.problems.is_empty() {
+            by.insert("the runner".to_owned());
+        }
+        by
     }
 
     fn findings(&self) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! What the runner may have seen that is not right.
 
+#![expect(clippy::unnecessary_wraps, reason = "all ways of breaking a run have one type")]
+
 use super::mutate::Run;
 use crate::checkers::{CutOff, Due, Fault, Resources, Sighting, Usage};
 use crate::history::{Action, Op, Outcome, Refusal};
@@ -70,7 +72,7 @@ pub(super) fn leak((history, evidence): &Run) -> Option<Run> {
 
 fn sighting(at: u64, replica: &str, term: u64, applied: u64, leader: &str) -> Sighting {
     let (replica, leader) = (replica.to_owned(), leader.to_owned());
-    Sighting { at, replica, disk: 0, term, applied, leader }
+    Sighting { at, replica, disk: 0, start: 0, term, applied, leader }
 }
 
 /// A term that two replicas lead.

@@ -31,7 +31,7 @@ struct Overwritten {
 fn overwritten(history: &History) -> Vec<Overwritten> {
     let all = requests(history);
     let mut found = Vec::new();
-    for read in history.ops.iter() {
+    for read in &history.ops {
         let Some((stamp, picture)) = read.read() else { continue };
         for (group, shown) in &picture.groups {
             let Some(seen) = acknowledged_by(&all, shown) else { continue };

@@ -12,9 +12,13 @@ use crate::client::perform;
 use crate::history::{Action, Cell, History, MIXED, Outcome};
 use crate::workload::Kind;
 
-fn text(err: impl ToString) -> Failed {
+#[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
+fn text(err: std::io::Error) -> Failed {
     err.to_string()
 }
+
+/// What became of an action, and value and series of all cells that a scrape showed.
+type Told = (Outcome, Option<Vec<(u64, u32)>>);
 
 fn same<T: PartialEq + std::fmt::Debug>(found: &T, wanted: &T) -> Result<(), Failed> {
     if found == wanted { Ok(()) } else { Err(format!("{found:?} is not {wanted:?}")) }
@@ -52,7 +56,7 @@ pub(super) fn kinds() -> Result<(), Failed> {
 }
 
 /// Performs an action at a server that gives one answer, whatever is asked.
-fn told(action: &Action, answer: &str) -> Result<(Outcome, Option<Vec<(u64, u32)>>), Failed> {
+fn told(action: &Action, answer: &str) -> Result<Told, Failed> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(text)?;
     let address = listener.local_addr().map_err(text)?;
     let answer = answer.to_owned();

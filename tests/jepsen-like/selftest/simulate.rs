@@ -187,7 +187,11 @@ impl Simulation {
         key: Option<String>,
     ) -> usize {
         let id = self.ops.len();
-        let replica = REPLICAS.get(self.random.below(3) as usize).copied().unwrap_or_default();
+        let replica = match self.random.below(3) {
+            0 => "a",
+            1 => "b",
+            _ => "c",
+        };
         self.ops.push(Op {
             id: id as u64,
             client,
@@ -213,22 +217,17 @@ impl Simulation {
         let cells = |families: &[&str]| -> Cells {
             families.iter().map(|family| (Arc::from(*family), cell)).collect()
         };
-        let draw = self.random.below(100);
-        match self.script.style {
-            Style::Puts => Action::Put { group, cells: cells(&["a"]) },
-            Style::Mix => match draw {
-                0..35 => Action::Put { group, cells: cells(&["a", "b"]) },
-                35..45 => Action::Put { group, cells: cells(&["a"]) },
-                45..60 => Action::Post { group, cells: cells(&["a"]) },
-                60..70 => Action::Post { group, cells: cells(&["b"]) },
-                70..80 => Action::Post { group, cells: cells(&["a", "b"]) },
-                _ => Action::Delete { group },
-            },
-            Style::Failures if draw < 40 => Action::Inconsistent { group },
-            Style::Failures => Action::Put { group, cells: cells(&["a", "b"]) },
-            Style::Wipes if draw < 15 => Action::Wipe,
-            Style::Wipes if draw < 30 => Action::Delete { group },
-            Style::Wipes => Action::Put { group, cells: cells(&["a"]) },
+        let put = |families| Action::Put { group: group.clone(), cells: cells(families) };
+        let post = |families| Action::Post { group: group.clone(), cells: cells(families) };
+        match (self.script.style, self.random.below(100)) {
+            (Style::Mix, 0..35) | (Style::Failures, 40..) => put(&["a", "b"]),
+            (Style::Mix, 45..60) => post(&["a"]),
+            (Style::Mix, 60..70) => post(&["b"]),
+            (Style::Mix, 70..80) => post(&["a", "b"]),
+            (Style::Mix, 80..) | (Style::Wipes, 15..30) => Action::Delete { group },
+            (Style::Failures, _) => Action::Inconsistent { group },
+            (Style::Wipes, 0..15) => Action::Wipe,
+            _ => put(&["a"]),
         }
     }
 

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 /// The same for megabytes.
 const PATIENCE_LARGE: Duration = Duration::from_secs(5);
 /// Megabytes are sent at this rate at most.
-const LARGE_PER_SECOND: u32 = 8;
+const LARGE_PER_SECOND: u32 = 4;
 /// How long a replica may take to answer after the end.
 const LAST_READ_MAX: Duration = Duration::from_secs(10);
 const LAST_READ_PAUSE: Duration = Duration::from_millis(100);

@@ -12,14 +12,17 @@ const HOT_GROUPS: u64 = 5;
 const CHANGES_PER_GROUP: u64 = 250;
 const CHURN_GROUPS: u64 = 10_000;
 const LARGE_GROUPS: u64 = 4;
-/// A series of a large body has about a hundred bytes.
-const LARGE_SERIES_MIN: u64 = 10_000;
-const LARGE_SERIES_MORE: u64 = 40_000;
+/// A series of a large body has about four hundred bytes.
+const LARGE_SERIES_MIN: u64 = 2_500;
+const LARGE_SERIES_MORE: u64 = 10_000;
 /// Kinds whose scrapes are long are scraped so many times a second.
 const LONG_SCRAPES_PER_SECOND: u64 = 1;
 /// Of its four seconds, W7 writes in one.
 const READS_PERIOD: u64 = 4;
 const SECOND: u64 = 1_000_000_000;
+
+/// Makes an action, with a weight among others.
+type Choice = (u64, fn(&mut Plan, u64) -> Action);
 
 /// An action, and whether it is to be sent several times.
 pub(super) struct Step {
@@ -47,8 +50,7 @@ impl Plan {
             Kind::Mix => {
                 self.one_of(now, 250, &[(450, Plan::put), (350, Plan::post), (200, Plan::delete)])
             }
-            Kind::Set => self.one_of(now, self.long_scrapes(), &[(1000, Plan::put)]),
-            Kind::Large => self.one_of(now, self.long_scrapes(), &[(1000, Plan::put)]),
+            Kind::Set | Kind::Large => self.one_of(now, self.long_scrapes(), &[(1000, Plan::put)]),
             Kind::Inconsistent => {
                 self.one_of(now, 250, &[(500, Plan::put), (500, Plan::inconsistent)])
             }
@@ -59,7 +61,11 @@ impl Plan {
             }
             Kind::Churn => {
                 let scrapes = self.long_scrapes();
-                self.one_of(now, scrapes, &[(599, Plan::put), (400, Plan::delete), (1, Plan::wipe)])
+                self.one_of(
+                    now,
+                    scrapes,
+                    &[(599, Plan::put), (400, Plan::delete), (1, |_, _| Action::Wipe)],
+                )
             }
         };
         let repeated = self.kind == Kind::Retries && action != Action::Scrape;
@@ -73,12 +79,7 @@ impl Plan {
     }
 
     /// Scrapes, so many times in a thousand; else one of the choices by its weight.
-    fn one_of(
-        &mut self,
-        now: u64,
-        scrapes: u64,
-        of: &[(u64, fn(&mut Plan, u64) -> Action)],
-    ) -> Action {
+    fn one_of(&mut self, now: u64, scrapes: u64, of: &[Choice]) -> Action {
         if self.random.per_mille(scrapes) {
             return Action::Scrape;
         }
@@ -146,9 +147,5 @@ impl Plan {
 
     fn inconsistent(&mut self, now: u64) -> Action {
         Action::Inconsistent { group: self.group(now) }
-    }
-
-    fn wipe(&mut self, _now: u64) -> Action {
-        Action::Wipe
     }
 }

@@ -1,6 +1,6 @@
 //! Numbers that a seed determines.
 
-/// SplitMix64.
+/// The generator `SplitMix64`.
 #[derive(Debug, Clone)]
 pub(super) struct Random(u64);
 

@@ -3,6 +3,9 @@
 //! Faults overlap, so nothing here is simply on or off: who wants a replica down, paused or cut off
 //! is remembered by the number of its step, and the replica is well again when nobody does.
 
+mod health;
+mod links;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -15,7 +18,7 @@ use crate::disk::shim::{Shim, Switch};
 use crate::nemesis::power;
 use crate::place::sweep::{self, MARK};
 use crate::place::{Cut, Place, shape::Shape};
-use crate::replica::status::{self, Status};
+use crate::replica::status::Status;
 use crate::replica::{Holder, Replica};
 use crate::tools;
 
@@ -38,6 +41,8 @@ pub(crate) struct Setup {
     pub(crate) first_crash: Option<String>,
     /// Flags for all replicas.
     pub(crate) flags: Vec<String>,
+    /// A deliberate mistake of all replicas.
+    pub(crate) bug: Option<String>,
 }
 
 /// A process that ended by itself.
@@ -48,6 +53,19 @@ pub(crate) struct Exit {
     pub(crate) status: ExitStatus,
     /// A fault in force explains it.
     pub(crate) excused: bool,
+}
+
+/// How many disks a replica has had, and how many processes.
+#[derive(Default)]
+pub(crate) struct Life {
+    disks: AtomicU32,
+    starts: AtomicU32,
+}
+
+impl Life {
+    pub(crate) fn read(&self) -> (u32, u32) {
+        (self.disks.load(Ordering::Relaxed), self.starts.load(Ordering::Relaxed))
+    }
 }
 
 pub(crate) struct World {
@@ -73,8 +91,8 @@ pub(crate) struct World {
     pub(crate) complaints: Vec<String>,
     /// How many replicas crashed when they were started for the first time.
     pub(crate) first_crash: usize,
-    /// How many disks each replica has had.
-    pub(crate) disks: Arc<Vec<AtomicU32>>,
+    /// Of each replica.
+    pub(crate) lives: Arc<Vec<Life>>,
 }
 
 impl World {
@@ -106,7 +124,7 @@ impl World {
             exits: Vec::new(),
             complaints: Vec::new(),
             first_crash: 0,
-            disks: Arc::new((0..all).map(|_| AtomicU32::new(1)).collect()),
+            lives: Arc::new((0..all).map(|_| Life::default()).collect()),
         };
         for number in 0..all {
             let name = format!("g{}", number + 1);
@@ -114,6 +132,8 @@ impl World {
             let mut replica = Replica::new(&name, disk, logs);
             let switch = Switch::new(&world.folder, &name);
             replica.environment = world.environment(number, shim.as_ref(), &switch);
+            let bug = setup.bug.iter().map(|bug| ("QUORUMGATE_BUG".to_owned(), bug.clone()));
+            replica.environment.extend(bug);
             world.switches.push(switch);
             world.replicas.push(replica);
         }
@@ -200,8 +220,6 @@ impl World {
         tools::eventually(limit, || self.leader())
     }
 
-    // ---- processes
-
     /// Starts a replica's process unless somebody wants it down.
     pub(crate) fn launch(&mut self, number: usize) {
         if self.replicas[number].runs() || !self.replicas[number].down.is_empty() {
@@ -221,6 +239,7 @@ impl World {
             .arg(format!("--cluster.bootstrap-expect={}", self.founders))
             .arg(format!("--storage.path={}", replica.disk.data().display()))
             .args(&self.flags);
+        self.lives[number].starts.fetch_add(1, Ordering::Relaxed);
         replica.start(command).unwrap();
         self.place.runs(number, self.replicas[number].pid().unwrap());
     }
@@ -298,72 +317,13 @@ impl World {
 
     /// From here on the replica has another disk than before.
     pub(crate) fn new_disk(&self, number: usize) {
-        self.disks[number].fetch_add(1, Ordering::Relaxed);
+        self.lives[number].disks.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A replica did what it must not do.
     pub(crate) fn complain(&mut self, what: String) {
         self.complaints.push(what);
     }
-
-    // ---- the network
-
-    /// Cuts this for `holder`.
-    pub(crate) fn cut(&mut self, holder: Holder, cuts: Vec<Cut>) -> Result<(), String> {
-        self.cuts.insert(holder, cuts);
-        self.apply_cuts()
-    }
-
-    /// What `holder` cut has held back; then it is mended.
-    pub(crate) fn mend(&mut self, holder: Holder) {
-        if self.cuts.remove(&holder).is_some() {
-            self.apply_cuts().unwrap();
-        }
-    }
-
-    pub(crate) fn held_back(&self, holder: Holder) -> u64 {
-        self.cuts.get(&holder).map_or(0, |cuts| self.place.held_back(cuts))
-    }
-
-    fn apply_cuts(&mut self) -> Result<(), String> {
-        let all: BTreeSet<Cut> = self.cuts.values().flatten().copied().collect();
-        self.place.cut(&all.into_iter().collect::<Vec<_>>())
-    }
-
-    /// Spoils what a replica sends, in place of what spoilt it before.
-    pub(crate) fn shape(
-        &mut self,
-        holder: Holder,
-        number: usize,
-        shape: Shape,
-    ) -> Result<(), String> {
-        self.place.shape(number, Some(&shape))?;
-        self.shapes.insert((holder, number), shape);
-        Ok(())
-    }
-
-    pub(crate) fn unshape(&mut self, holder: Holder, number: usize) {
-        if self.shapes.remove(&(holder, number)).is_some() {
-            let mut others = self.shapes.iter().filter(|((_, other), _)| *other == number);
-            let other = others.next().map(|(_, shape)| *shape);
-            self.place.shape(number, other.as_ref()).unwrap();
-        }
-    }
-
-    /// Has a replica answer the others with resets, or ends that for `holder`.
-    pub(crate) fn reset(&mut self, holder: Holder, number: usize, on: bool) -> Result<(), String> {
-        let any = |resets: &BTreeSet<(usize, Holder)>| resets.iter().any(|(at, _)| *at == number);
-        let before = any(&self.resets);
-        if on {
-            self.resets.insert((number, holder));
-        } else {
-            self.resets.remove(&(number, holder));
-        }
-        let now = any(&self.resets);
-        if now == before { Ok(()) } else { self.place.reset(number, now) }
-    }
-
-    // ---- disks, clocks
 
     /// Whether disks are file systems of their own; if not, what is missing for that.
     pub(crate) fn needs_disks(&self) -> Result<(), String> {
@@ -388,88 +348,6 @@ impl World {
         std::fs::write(&new, text)
             .and_then(|()| std::fs::rename(&new, &file))
             .map_err(|e| e.to_string())
-    }
-
-    // ---- the end
-
-    /// Ends every fault that is still in force, and starts whoever does not run.
-    pub(crate) fn heal(&mut self) {
-        self.tend();
-        self.cuts.clear();
-        self.apply_cuts().unwrap();
-        let shaped: Vec<(Holder, usize)> = self.shapes.keys().copied().collect();
-        for (holder, number) in shaped {
-            self.unshape(holder, number);
-        }
-        let resets: Vec<(usize, Holder)> = self.resets.iter().copied().collect();
-        for (number, holder) in resets {
-            self.reset(holder, number, false).unwrap();
-        }
-        self.excuses.clear();
-        for number in 0..self.count() {
-            self.replicas[number].disk.unfreeze();
-            self.replicas[number].disk.unfill();
-            self.switches[number].off();
-            if self.clock_library.is_some() {
-                self.shift_clock(number, 0).unwrap();
-            }
-            self.replicas[number].down.clear();
-            self.replicas[number].paused.clear();
-            let pid = self.replicas[number].pid();
-            tools::signal("CONT", pid.as_slice());
-        }
-        (0..self.founders).for_each(|number| self.launch(number));
-    }
-
-    /// Why the cluster is not yet what it was made as; `Ok`: every founder is a voter and ready.
-    pub(crate) fn well(&self) -> Result<(), String> {
-        let mut leaders = BTreeSet::new();
-        let names: Vec<String> = (0..self.founders).map(|n| self.name(n).to_owned()).collect();
-        for number in 0..self.founders {
-            let name = self.name(number);
-            status::ready(self.place.web(number))
-                .map_err(|why| format!("{name} is not ready: {why}"))?;
-            let Status { mut voters, leader, term, .. } = self.status(number)?;
-            leaders.insert((term, leader));
-            voters.sort();
-            if voters != names {
-                return Err(format!("for {name} the voters are {voters:?}"));
-            }
-        }
-        if leaders.len() > 1 {
-            return Err(format!("the leaders are {leaders:?}"));
-        }
-        Ok(())
-    }
-
-    /// Waits until the cluster is well; how long that took.
-    pub(crate) fn await_well(&mut self, limit: Duration) -> Result<Duration, String> {
-        let start = Instant::now();
-        loop {
-            self.tend();
-            let well = self.well();
-            match well {
-                Ok(()) => return Ok(start.elapsed()),
-                Err(why) if start.elapsed() > limit => {
-                    return Err(format!("not well after {limit:?}: {}", why.trim()));
-                }
-                Err(_) => std::thread::sleep(Duration::from_millis(50)),
-            }
-        }
-    }
-
-    /// What the founders have applied, once all have applied the same: index and digest of each.
-    pub(crate) fn await_level(&self, limit: Duration) -> Result<Vec<(u64, String)>, String> {
-        let mut last = Vec::new();
-        let level = tools::eventually(limit, || {
-            let views = (0..self.founders).map(|number| self.status(number));
-            let views: Vec<_> = views.collect::<Result<_, _>>().ok()?;
-            last = views.into_iter().map(|view| (view.applied, view.digest)).collect();
-            last.iter().all(|(index, _)| *index == last[0].0).then_some(())
-        });
-        level
-            .map(|()| last.clone())
-            .ok_or_else(|| format!("replicas stay at different indexes: {last:?}"))
     }
 }
 
