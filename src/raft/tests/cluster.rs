@@ -27,8 +27,8 @@ struct Node {
     replica: Option<Replica>,
 }
 
-struct Cluster {
-    net: Net,
+pub(super) struct Cluster {
+    pub(super) net: Net,
     /// Who forms the cluster.
     founders: Vec<&'static str>,
     snapshot_entries: u64,
@@ -48,7 +48,7 @@ async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 impl Cluster {
     /// Replicas that have formed a cluster.
-    async fn of(names: &[&'static str], snapshot_entries: u64) -> Cluster {
+    pub(super) async fn of(names: &[&'static str], snapshot_entries: u64) -> Cluster {
         let founders = names.to_vec();
         let mut cluster =
             Cluster { net: Net::default(), founders, snapshot_entries, nodes: vec![] };
@@ -74,7 +74,7 @@ impl Cluster {
         node.replica.as_ref().unwrap()
     }
 
-    async fn start(&mut self, name: &'static str) {
+    pub(super) async fn start(&mut self, name: &'static str) {
         let join = self.founders.iter().map(|name| address(name)).collect();
         let expect = self.founders.len();
         let cluster = bootstrap::Options { address: address(name), join, expect };
@@ -89,7 +89,7 @@ impl Cluster {
     }
 
     /// Stops a replica; its disk stays.
-    async fn stop(&mut self, name: &str) {
+    pub(super) async fn stop(&mut self, name: &str) {
         self.net.leave(&address(name));
         let node = self.node(name);
         let replica = node.replica.take().unwrap();
@@ -99,7 +99,7 @@ impl Cluster {
         eventually("the folder to be let go", || Folder::lock(&data).ok()).await;
     }
 
-    async fn until_ready(&self, names: &[&str]) {
+    pub(super) async fn until_ready(&self, names: &[&str]) {
         for name in names {
             eventually(&format!("{name} to be ready"), || {
                 let health = self.replica(name).health();
@@ -109,7 +109,7 @@ impl Cluster {
         }
     }
 
-    async fn leader_among(&self, names: &[&'static str]) -> &'static str {
+    pub(super) async fn leader_among(&self, names: &[&'static str]) -> &'static str {
         eventually("a leader", || {
             names.iter().copied().find(|name| {
                 let status = self.replica(name).status();
@@ -119,7 +119,7 @@ impl Cluster {
         .await
     }
 
-    async fn push(&self, at: &str, request: u64, job: &str, value: f64) {
+    pub(super) async fn push(&self, at: &str, request: u64, job: &str, value: f64) {
         let pushed = self.replica(at).propose(id(request), push(job, value), soon()).await;
         assert_eq!(pushed.unwrap().outcome, Outcome::Applied, "{at} {request}");
     }
@@ -129,7 +129,7 @@ impl Cluster {
     }
 
     /// All say the same.
-    async fn agree(&self, names: &[&str]) {
+    pub(super) async fn agree(&self, names: &[&str]) {
         for name in names {
             let deadline = Instant::now() + PATIENCE;
             loop {
@@ -165,7 +165,7 @@ fn address(name: &str) -> String {
     format!("127.0.0.{}:1", number + 1)
 }
 
-const THREE: &[&str] = &["a", "b", "c"];
+pub(super) const THREE: &[&str] = &["a", "b", "c"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_replica_takes_anything_and_all_say_the_same() {

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod net;
+mod traps;
 
 use std::sync::Arc;
 use std::time::Duration;

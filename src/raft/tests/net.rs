@@ -24,6 +24,8 @@ struct Inner {
     services: BTreeMap<String, Service>,
     /// From whom to whom nothing gets through.
     cut: BTreeSet<(String, String)>,
+    /// Calls to where nobody is.
+    in_vain: usize,
 }
 
 impl Net {
@@ -58,6 +60,11 @@ impl Net {
         self.inner.lock().unwrap().cut.clear();
     }
 
+    /// Calls so far to where nobody is.
+    pub(super) fn calls_in_vain(&self) -> usize {
+        self.inner.lock().unwrap().in_vain
+    }
+
     fn way(&self, from: &str, to: &str) -> Result<(), CallError> {
         let cut = self.inner.lock().unwrap().cut.contains(&(from.to_owned(), to.to_owned()));
         if cut { Err(CallError::Unreachable("the link is cut".to_owned())) } else { Ok(()) }
@@ -90,7 +97,9 @@ fn carried<T: Message + Default>(message: &T) -> T {
 impl Link {
     fn there(&self) -> Result<Service, CallError> {
         self.net.way(&self.from, &self.to)?;
-        let service = self.net.inner.lock().unwrap().services.get(&self.to).cloned();
+        let mut inner = self.net.inner.lock().unwrap();
+        let service = inner.services.get(&self.to).cloned();
+        inner.in_vain += usize::from(service.is_none());
         service.ok_or_else(|| CallError::Unreachable("nobody is there".to_owned()))
     }
 
