@@ -182,7 +182,7 @@ impl Trial<'_> {
         let operations = self.schedule.seconds * u64::from(self.schedule.operations_per_second);
         Due {
             // Of what was tried; during the faults most of it may fail.
-            acknowledged: if self.kind == Kind::Reads { 1 } else { operations / 20 },
+            acknowledged: if self.kind == Kind::Reads { 1 } else { operations / 50 },
             acknowledged_in_faults: u64::from(self.goes_on() && !nothing_injected),
             scrapes: 1,
             faults: u64::from(!nothing_injected),

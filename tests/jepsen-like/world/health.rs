@@ -26,7 +26,10 @@ impl World {
         for (number, holder) in resets {
             self.reset(holder, number, false).unwrap();
         }
-        self.excuses.clear();
+        let holders: Vec<Holder> = self.excuses.keys().copied().collect();
+        for holder in holders {
+            self.no_excuse(holder);
+        }
         for number in 0..self.count() {
             self.replicas[number].disk.unfreeze();
             self.replicas[number].disk.unfill();
