@@ -9,7 +9,10 @@ use crate::workload::Kind;
 pub(crate) enum Command {
     /// Nothing of ours was named: the self tests, with whatever the test runner passes on.
     SelfTest(Vec<String>),
+    /// Cleans up after a process once that is gone.
     Guard(u32),
+    /// Alters packets in the namespace that it is started in.
+    Alter(String),
     List,
     Short {
         seed: Option<u64>,
@@ -53,8 +56,8 @@ usage: cargo test [--release] --test jepsen-like -- COMMAND
   replay --schedule FILE                makes the same run again
 without a command: the tests of the checkers";
 
-const COMMANDS: [&str; 9] =
-    ["guard", "list", "short", "run", "each", "soak", "ledger", "check", "replay"];
+const COMMANDS: [&str; 10] =
+    ["guard", "alter", "list", "short", "run", "each", "soak", "ledger", "check", "replay"];
 
 impl Command {
     pub(crate) fn parse(args: &[String]) -> Result<Command, String> {
@@ -63,6 +66,9 @@ impl Command {
         if command == "guard" {
             let pid = args.get(1).and_then(|pid| pid.parse().ok());
             return Ok(Command::Guard(pid.ok_or(USAGE)?));
+        }
+        if command == "alter" {
+            return Ok(Command::Alter(args.get(1).ok_or(USAGE)?.clone()));
         }
         let options = Options::parse(&args[1..])?;
         let seed = options.number("seed")?;

@@ -30,7 +30,7 @@ mod world;
 use std::process::ExitCode;
 
 use args::Command;
-use place::sweep;
+use place::{alter, sweep};
 use tools::say;
 
 fn main() -> ExitCode {
@@ -52,6 +52,7 @@ fn obey(command: Command) -> bool {
             sweep::guard(pid);
             true
         }
+        Command::Alter(shape) => alter::alter(&shape),
         Command::List => suites::list(),
         Command::Check(path) => run::check(&path).unwrap_or_else(|err| {
             say(&format!("{}: {err}", path.display()));

@@ -34,7 +34,11 @@ pub(crate) fn make(command: Command) -> bool {
                 false
             }
         },
-        Command::SelfTest(_) | Command::Guard(_) | Command::List | Command::Check(_) => true,
+        Command::SelfTest(_)
+        | Command::Guard(_)
+        | Command::Alter(_)
+        | Command::List
+        | Command::Check(_) => true,
     }
 }
 

@@ -92,7 +92,7 @@ impl Partition {
 }
 
 /// Those that do not exchange messages both ways with a majority.
-fn minority(cuts: &[Cut], founders: usize) -> Vec<usize> {
+pub(crate) fn minority(cuts: &[Cut], founders: usize) -> Vec<usize> {
     let cut = |from: usize, to: usize| cuts.contains(&Cut::Link { from, to });
     let sees =
         |one: usize| (0..founders).filter(|other| !cut(one, *other) && !cut(*other, one)).count();

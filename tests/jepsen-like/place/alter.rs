@@ -1,21 +1,27 @@
-//! A thread inside a namespace through which the kernel passes packets: it delays, drops, reorders
+//! A process inside a namespace through which the kernel passes packets: it delays, drops, reorders
 //! and alters them. When it ends, packets pass by themselves again.
+//!
+//! It is this program once more, in a process of its own: the kernel's end of a queue is inherited by
+//! every process that is started while it is open, and would outlive its reader.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::fd::AsFd as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nfq::{Message, Queue, Verdict};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::shape::Shape;
+use super::sweep::MARK;
 use crate::tools::Random;
 
+/// How often the number of touched packets is told.
+const TELL: Duration = Duration::from_millis(50);
+/// What the process says once packets come to it.
+const READY: &str = "ready";
 /// How often delayed packets are looked at.
 const TICK: Duration = Duration::from_micros(500);
 /// The number that the rules in the namespace send packets to.
@@ -24,26 +30,39 @@ pub(super) const QUEUE: u16 = 7;
 const SNAPSHOT_MAGIC: &[u8] = b"QG-SNAP";
 
 pub(crate) struct Alter {
-    stop: Arc<AtomicBool>,
+    process: Child,
     touched: Arc<AtomicU64>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl Alter {
+    /// Starts the process in this namespace.
     pub(crate) fn start(space: &str, shape: &Shape) -> Result<Alter, String> {
-        let (stop, touched) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
-        let (ready, started) = sync_channel(1);
-        let (space, shape) = (space.to_owned(), *shape);
-        let (stopped, count) = (Arc::clone(&stop), Arc::clone(&touched));
-        let thread = std::thread::spawn(move || match open(&space) {
-            Ok(queue) => {
-                drop(ready.send(Ok(())));
-                pass(queue, &shape, &stopped, &count);
+        let shape = serde_json::to_string(shape).map_err(|err| err.to_string())?;
+        let program = std::env::current_exe().map_err(|err| err.to_string())?;
+        let mut process = Command::new("nsenter")
+            .arg(format!("--net=/run/netns/{space}"))
+            .arg(program)
+            .args(["alter", &shape])
+            .env(MARK, std::process::id().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|err| err.to_string())?;
+        let touched = Arc::<AtomicU64>::default();
+        let (said, count) = (process.stdout.take(), Arc::clone(&touched));
+        let (first, ready) = sync_channel(1);
+        std::thread::spawn(move || {
+            let mut lines = said.into_iter().flat_map(|said| BufReader::new(said).lines());
+            drop(first.send(lines.next().and_then(Result::ok).unwrap_or_default()));
+            for line in lines.map_while(Result::ok) {
+                count.store(line.parse().unwrap_or(0), Ordering::Relaxed);
             }
-            Err(err) => drop(ready.send(Err(format!("a packet queue: {err}")))),
         });
-        started.recv().map_err(|err| err.to_string())??;
-        Ok(Alter { stop, touched, thread: Some(thread) })
+        let alter = Alter { process, touched };
+        match ready.recv() {
+            Ok(line) if line == READY => Ok(alter),
+            said => Err(format!("a packet queue: {}", said.unwrap_or_default())),
+        }
     }
 
     /// Packets that were not simply passed on.
@@ -54,37 +73,61 @@ impl Alter {
 
 impl Drop for Alter {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        // What it holds back is let through at the end of its input.
+        drop(self.process.stdin.take());
+        drop(self.process.wait());
     }
 }
 
-/// Moves this thread into the namespace and opens its queue.
-fn open(space: &str) -> std::io::Result<Queue> {
-    let space = File::open(format!("/run/netns/{space}"))?;
-    move_into_link_name_space(space.as_fd(), Some(LinkNameSpaceType::Network))?;
-    let mut queue = Queue::open()?;
-    // The kernel may still hold it for the thread before this one.
-    let mut tries = 0;
-    while let Err(err) = queue.bind(QUEUE) {
-        tries += 1;
-        if tries == 20 {
-            return Err(err);
+/// What the process does; whether it did so to the end of its input.
+pub(crate) fn alter(shape: &str) -> bool {
+    let mut out = std::io::stdout();
+    let mut tell = |line: &str| writeln!(out, "{line}").and_then(|()| out.flush()).is_ok();
+    let queue = serde_json::from_str(shape)
+        .map_err(|err| err.to_string())
+        .and_then(|shape| Ok((shape, open().map_err(|err| err.to_string())?)));
+    let (shape, queue): (Shape, Queue) = match queue {
+        Ok(both) => both,
+        Err(why) => {
+            tell(&why);
+            return false;
         }
-        std::thread::sleep(Duration::from_millis(25));
-    }
+    };
+    let stop = Arc::<AtomicBool>::default();
+    let stopped = Arc::clone(&stop);
+    std::thread::spawn(move || {
+        drop(std::io::stdin().read_to_end(&mut Vec::new()));
+        stopped.store(true, Ordering::Relaxed);
+    });
+    tell(READY) && pass(queue, &shape, &stop, |touched| tell(&touched.to_string()))
+}
+
+fn open() -> std::io::Result<Queue> {
+    let mut queue = Queue::open()?;
+    queue.bind(QUEUE)?;
     queue.set_nonblocking(true);
     Ok(queue)
 }
 
-fn pass(mut queue: Queue, shape: &Shape, stop: &AtomicBool, touched: &AtomicU64) {
+/// Passes packets on until it is to stop, or nobody listens to the number of those it has touched.
+fn pass(
+    mut queue: Queue,
+    shape: &Shape,
+    stop: &AtomicBool,
+    mut tell: impl FnMut(u64) -> bool,
+) -> bool {
+    let (mut touched, mut told) = (0, Instant::now());
     let mut random = Random::new(7);
     let mut waiting: BTreeMap<(Instant, u64), Message> = BTreeMap::new();
     let mut number = 0;
     while !stop.load(Ordering::Relaxed) {
         let now = Instant::now();
+        if now.duration_since(told) >= TELL {
+            told = now;
+            if !tell(touched) {
+                return false;
+            }
+        }
         while let Some(entry) = waiting.first_entry() {
             if entry.key().0 > now {
                 break;
@@ -100,10 +143,10 @@ fn pass(mut queue: Queue, shape: &Shape, stop: &AtomicBool, touched: &AtomicU64)
         let altered = shape.corrupt_snapshots && corrupt(&mut message, &mut random);
         let delay = delay(shape, &mut random);
         if altered || delay > Duration::ZERO {
-            touched.fetch_add(1, Ordering::Relaxed);
+            touched += 1;
         }
         if random.percent(shape.loss_percent) {
-            touched.fetch_add(1, Ordering::Relaxed);
+            touched += 1;
             message.set_verdict(Verdict::Drop);
             drop(queue.verdict(message));
         } else if delay > Duration::ZERO {
@@ -115,6 +158,7 @@ fn pass(mut queue: Queue, shape: &Shape, stop: &AtomicBool, touched: &AtomicU64)
     for message in waiting.into_values() {
         drop(queue.verdict(message));
     }
+    true
 }
 
 fn delay(shape: &Shape, random: &mut Random) -> Duration {
@@ -144,7 +188,7 @@ fn corrupt(message: &mut Message, random: &mut Random) -> bool {
 }
 
 /// The TCP checksum of an IPv4 packet.
-fn set_checksum(packet: &mut [u8]) {
+pub(crate) fn set_checksum(packet: &mut [u8]) {
     let header = usize::from(packet[0] & 0xf) * 4;
     let length = packet.len() - header;
     packet[header + 16..header + 18].fill(0);

@@ -2,7 +2,7 @@
 //! loopback behind proxies. Links between replicas can be cut in each direction on its own; the
 //! clients, in the root namespace, reach every replica all the while unless `Cut::Clients` says no.
 
-mod alter;
+pub(crate) mod alter;
 mod loopback;
 mod netns;
 pub(crate) mod shape;

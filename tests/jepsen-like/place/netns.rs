@@ -116,18 +116,30 @@ impl Netns {
         counts.sum()
     }
 
+    /// Puts a shape in place of the one before; if that cannot be done, there is none.
     pub(super) fn shape(&mut self, replica: usize, shape: Option<&Shape>) -> Result<(), String> {
-        let space = self.space(replica);
-        self.altering[replica] = None;
-        let inside = |tool: &str, args: &[&str]| {
-            let net = format!("--net=/run/netns/{space}");
-            tools::run("nsenter", &[&[net.as_str(), tool], args].concat())
-        };
-        // Neither is there unless an earlier shape needed it.
-        let _gone = inside("tc", &["qdisc", "del", "dev", "eth0", "root"]);
-        let _gone = inside("iptables", &["-F", "OUTPUT"]);
-        let _gone = inside("nft", &["delete", "table", "ip", "again"]);
+        self.unshape(replica);
         let Some(shape) = shape else { return Ok(()) };
+        self.install(replica, shape).inspect_err(|_| self.unshape(replica))
+    }
+
+    fn unshape(&mut self, replica: usize) {
+        self.altering[replica] = None;
+        // None of them is there unless the shape needed it.
+        let _gone = self.inside(replica, "tc", &["qdisc", "del", "dev", "eth0", "root"]);
+        let _gone = self.inside(replica, "iptables", &["-F", "OUTPUT"]);
+        let _gone = self.inside(replica, "nft", &["delete", "table", "ip", "again"]);
+    }
+
+    /// Runs a tool in a replica's namespace.
+    fn inside(&self, replica: usize, tool: &str, args: &[&str]) -> Result<String, String> {
+        let net = format!("--net=/run/netns/{}", self.space(replica));
+        tools::run("nsenter", &[&[net.as_str(), tool], args].concat())
+    }
+
+    fn install(&mut self, replica: usize, shape: &Shape) -> Result<(), String> {
+        let space = self.space(replica);
+        let inside = |tool: &str, args: &[&str]| self.inside(replica, tool, args);
         if let Some(kilobits) = shape.kilobits {
             let rate = format!("{kilobits}kbit");
             let bucket = ["rate", &rate, "burst", "16kb", "latency", "400ms"];

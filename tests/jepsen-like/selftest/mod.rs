@@ -2,6 +2,7 @@
 //! each way of breaking one must be caught by the checkers that are named for it.
 
 mod evidence;
+mod faults;
 mod mutate;
 mod oracle;
 mod plain;
@@ -195,6 +196,10 @@ fn all() -> Vec<Test> {
         test("plain::kinds", plain::kinds),
         test("plain::outcomes", plain::outcomes),
         test("plain::scrapes", plain::scrapes),
+        test("faults::schedules", faults::schedules),
+        test("faults::minorities", faults::minorities),
+        test("faults::checksums", faults::checksums),
+        test("faults::leaders", faults::leaders),
     ];
     tests.extend(BROKEN.iter().map(|broken| Test {
         name: format!("caught::{}", broken.name),
