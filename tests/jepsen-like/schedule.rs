@@ -31,6 +31,9 @@ pub(crate) struct Schedule {
     /// A deliberate mistake that all replicas make, which takes a binary with the feature `trials`.
     #[serde(default)]
     pub(crate) bug: Option<String>,
+    /// Another number of entries after which a snapshot is taken.
+    #[serde(default)]
+    pub(crate) snapshot_entries: Option<u32>,
 }
 
 /// Before the first fault: what is pushed until then must survive all of them.
@@ -74,6 +77,7 @@ impl Schedule {
             clients,
             steps,
             bug: None,
+            snapshot_entries: None,
         }
     }
 

@@ -55,10 +55,10 @@ fn deadline(kind: Kind) -> Duration {
     if kind == Kind::Large { DEADLINE_LARGE } else { DEADLINE }
 }
 
-fn flags(kind: Kind) -> Vec<String> {
+fn flags(kind: Kind, snapshot_entries: u32) -> Vec<String> {
     let deadline = deadline(kind).as_millis();
     vec![
-        format!("--storage.snapshot-entries={SNAPSHOT_ENTRIES}"),
+        format!("--storage.snapshot-entries={snapshot_entries}"),
         "--storage.snapshot-bytes=16MiB".to_owned(),
         "--limits.disk-free-bytes=8MiB".to_owned(),
         format!("--limits.request-timeout={deadline}ms"),
@@ -74,7 +74,7 @@ fn run_in(schedule: &Schedule, folder: &Path) -> Result<Report, String> {
     schedule.write(&folder.join("schedule.json")).map_err(|err| err.to_string())?;
     let mut setup = Setup {
         replicas: schedule.replicas,
-        flags: flags(kind),
+        flags: flags(kind, schedule.snapshot_entries.unwrap_or(SNAPSHOT_ENTRIES)),
         bug: schedule.bug.clone(),
         ..Setup::default()
     };
