@@ -19,6 +19,7 @@ impl Wipe {
 impl Nemesis for Wipe {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         self.hit.choose(world)?;
+        world.disk_to_spare()?;
         world.kill(self.hit.holder, &self.hit.on);
         for number in &self.hit.on {
             world.wipe(*number)?;
@@ -83,6 +84,9 @@ impl Nemesis for OldDisk {
 
     fn heal(&mut self, world: &mut World) -> Result<(), String> {
         let number = self.hit.on[0];
+        if world.disk_to_spare().is_err() {
+            return Ok(());
+        }
         world.kill(self.hit.holder, &[number]);
         world.wipe(number)?;
         let disk = &world.replicas[number].disk;
@@ -116,6 +120,7 @@ impl Nemesis for CorruptSnapshot {
             return Err(Trouble::Lacking("iptables".to_owned()));
         }
         self.hit.choose(world)?;
+        world.disk_to_spare()?;
         let shape = Shape { corrupt_snapshots: true, ..Shape::default() };
         for number in self.senders(world) {
             world.shape(self.hit.holder, number, shape)?;

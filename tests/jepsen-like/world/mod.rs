@@ -25,6 +25,8 @@ use crate::tools;
 /// Where Debian puts the library that shifts the clock of one process.
 const CLOCK_LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 
+/// What a fault has caused may show so long after it.
+const AFTERMATH: Duration = Duration::from_secs(3);
 /// In whose name replicas are down before the first step.
 const FIRST_CRASH: Holder = usize::MAX;
 
@@ -84,8 +86,8 @@ pub(crate) struct World {
     cuts: BTreeMap<Holder, Vec<Cut>>,
     shapes: BTreeMap<(Holder, usize), Shape>,
     resets: BTreeSet<(usize, Holder)>,
-    /// Replicas that may end by themselves meanwhile.
-    excuses: BTreeMap<Holder, Vec<usize>>,
+    /// Replicas that may end by themselves, and until when; `None`: while the fault lasts.
+    excuses: BTreeMap<Holder, (Vec<usize>, Option<Duration>)>,
     pub(crate) exits: Vec<Exit>,
     /// What replicas did that they must not do.
     pub(crate) complaints: Vec<String>,
@@ -289,12 +291,15 @@ impl World {
 
     /// While `holder`'s fault lasts, these may end by themselves.
     pub(crate) fn excuse(&mut self, holder: Holder, numbers: &[usize]) {
-        self.excuses.insert(holder, numbers.to_vec());
+        self.excuses.insert(holder, (numbers.to_vec(), None));
     }
 
     pub(crate) fn no_excuse(&mut self, holder: Holder) {
+        let until = self.now() + AFTERMATH;
+        if let Some((_, end)) = self.excuses.get_mut(&holder) {
+            *end = Some(end.unwrap_or(until));
+        }
         self.tend();
-        self.excuses.remove(&holder);
     }
 
     /// Notices processes that have ended by themselves.
@@ -302,10 +307,28 @@ impl World {
         let at = self.now();
         for number in 0..self.count() {
             let Some(status) = self.replicas[number].ended() else { continue };
-            let excused = self.excuses.values().flatten().any(|excused| *excused == number);
+            let (excused, over) = self.excused(number);
             self.replicas[number].note(&format!("ended by itself: {status}"));
             self.exits.push(Exit { replica: number, at, status, excused });
+            if excused && over {
+                self.launch(number);
+            }
         }
+    }
+
+    /// Whether a fault explains that this replica ends by itself, and whether that fault is over.
+    fn excused(&self, number: usize) -> (bool, bool) {
+        let now = self.now();
+        let ends = self.excuses.values().filter(|(on, _)| on.contains(&number)).map(|(_, end)| end);
+        let ends: Vec<_> = ends.filter(|end| end.is_none_or(|end| now < end)).collect();
+        (!ends.is_empty(), ends.iter().all(|end| end.is_some()))
+    }
+
+    /// Whether a replica runs and nothing keeps it from doing what it is asked to.
+    pub(crate) fn is_free(&self, number: usize) -> bool {
+        let replica = &self.replicas[number];
+        let well = replica.runs() && replica.paused.is_empty() && !replica.disk.is_frozen();
+        well && !self.excused(number).0
     }
 
     /// Gives a replica that does not run an empty disk.
