@@ -192,8 +192,8 @@ impl Trial<'_> {
             acknowledged_in_faults: u64::from(self.goes_on(plan)),
             faults: 1,
             leader_changes: u64::from(plan.moves_lead),
-            // Where little is written, the log may still hold everything.
-            snapshots_installed: u64::from(plan.sends_snapshot && self.kind != Kind::Reads),
+            // Where few entries are written, the log may still hold everything.
+            snapshots_installed: u64::from(plan.sends_snapshot && self.is_small()),
             ..calm
         }
     }
@@ -202,9 +202,12 @@ impl Trial<'_> {
     /// and small pushes are made all the time.
     fn goes_on(&self, plan: &Plan) -> bool {
         let long = |step: &Step| step.for_ms >= LONG_MS;
-        plan.goes_on
-            && self.schedule.steps.iter().any(long)
-            && !matches!(self.kind, Kind::Large | Kind::Reads)
+        plan.goes_on && self.schedule.steps.iter().any(long) && self.is_small()
+    }
+
+    /// Whether small changes are pushed all the time.
+    fn is_small(&self) -> bool {
+        !matches!(self.kind, Kind::Large | Kind::Reads)
     }
 
     /// What the replicas did wrong, whatever the clients saw of it.

@@ -229,6 +229,7 @@ impl World {
         if self.replicas[number].runs() || !self.replicas[number].down.is_empty() {
             return;
         }
+        self.replicas[number].disk.tidy();
         let join: Vec<String> =
             (0..self.founders).map(|other| self.place.peer(other).to_string()).collect();
         let mut command = self.place.command(number, Path::new(env!("CARGO_BIN_EXE_quorumgate")));
