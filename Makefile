@@ -31,6 +31,10 @@ jepsen-short: ## break it for four minutes: the most productive faults (as root,
 .PHONY: jepsen
 jepsen: ## break it with every fault on its own, half an hour
 	$(CARGO) test --quiet --release --test jepsen-like -- each
+	$(CARGO) test --quiet --release --features trials --test jepsen-like -- \
+		run --nemesis crash-places --workload mix --seconds 120
+	$(CARGO) test --quiet --release --features trials --test jepsen-like -- \
+		run --nemesis crash-first-start --workload puts --seconds 5
 
 .PHONY: jepsen-ledger
 jepsen-ledger: ## break it on purpose: twelve deliberate bugs, each of which must be noticed (as root)

@@ -62,6 +62,14 @@ impl Waiting {
         let _ignored = self.reply.send(result);
     }
 
+    /// Ends with what an attempt decided. A refusal of this attempt says nothing of those before.
+    fn decide(self, result: Result<Applied, Unavailable>) {
+        match result {
+            Err(refusal) if self.proposed => self.give_up(&refusal.to_string()),
+            result => self.answer(result),
+        }
+    }
+
     /// Ends without a result.
     fn give_up(self, detail: &str) {
         let unavailable = if self.proposed {
@@ -131,7 +139,10 @@ impl Proposer {
             Err(_) => return Err(Unavailable::NoQuorum("the proposal queue is full".to_owned())),
         }
         tokio::select! {
-            answer = answer => answer.unwrap_or(Err(Unavailable::ShuttingDown)),
+            // The task has ended with this runtime, perhaps in the middle of an attempt.
+            answer = answer => answer.unwrap_or_else(|_| {
+                Err(Unavailable::Timeout(Unavailable::ShuttingDown.to_string()))
+            }),
             // The task answers at the deadline with what it knows; this is for one that hangs.
             () = sleep_until(deadline + GRACE) => {
                 Err(Unavailable::Timeout("the proposal hangs".to_owned()))
@@ -212,7 +223,7 @@ async fn commit(parts: &Parts, mut waiting: Vec<Waiting>) {
         let mut left = Vec::new();
         for (mut one, fate) in waiting.into_iter().zip(attempt.fates) {
             match fate {
-                Fate::Decided(result) => one.answer(result),
+                Fate::Decided(result) => one.decide(result),
                 Fate::Again { proposed } => {
                     one.proposed |= proposed;
                     if one.forwarded { one.give_up(&detail) } else { left.push(one) }
@@ -386,6 +397,29 @@ mod tests {
             tokio::spawn(async { tokio::time::sleep(Duration::from_nanos(1)).await }).await
         });
         assert!(noticed.unwrap_err().is_panic());
+    }
+
+    #[test]
+    fn a_refusal_after_an_attempt_that_may_count_is_no_refusal() {
+        let full = Unavailable::DiskFull { free: 1, needed: 2 };
+        for proposed in [false, true] {
+            let (reply, mut answer) = oneshot::channel();
+            Waiting { proposed, reply, ..waiting() }.decide(Err(full.clone()));
+            let answer = answer.try_recv().unwrap().unwrap_err();
+            assert_eq!(matches!(answer, Unavailable::Timeout(_)), proposed, "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_under_way_when_the_task_ends_may_count() {
+        let (queue, mut waiting) = mpsc::channel(PROPOSE_QUEUE_LEN);
+        let mutation = Mutation { id: RequestId([0; 16]), change: Change::Wipe };
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let proposer = Proposer { queue };
+        let (answer, ()) = tokio::join!(proposer.propose(mutation, deadline), async {
+            drop(waiting.recv().await);
+        });
+        assert!(matches!(answer, Err(Unavailable::Timeout(_))), "{answer:?}");
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl Nemesis for Damage {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         self.hit.choose(world)?;
         let number = self.hit.on[0];
+        world.disk_to_spare()?;
         world.kill(self.hit.holder, &[number]);
         let data = world.replicas[number].disk.data();
         self.done = damage::harm(&data, self.part, self.harm, self.draw);

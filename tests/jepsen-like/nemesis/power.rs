@@ -1,16 +1,18 @@
 //! The power fails: whatever was not synced is lost, and every process with it.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::whom::Hit;
 use super::{Nemesis, Struck, Trouble};
 use crate::disk;
 use crate::places;
 use crate::replica::Holder;
+use crate::tools;
 use crate::world::World;
 
 /// How long a process has to come to the place where it is to die.
-const PLACE_WAIT: Duration = Duration::from_secs(12);
+const PLACE_WAIT: Duration = Duration::from_secs(8);
+const OTHERS_WAIT: Duration = Duration::from_millis(1500);
 
 /// Cuts the power of these at one moment and puts it back, without starting anybody; how many file
 /// systems were seen to be dead in between.
@@ -43,17 +45,22 @@ pub(crate) fn crash_at(
         world.replicas[*number].environment.push(variable);
     }
     world.revive(holder, on);
-    let mut died = 0;
-    let limit = Instant::now() + PLACE_WAIT;
+    let died = |world: &mut World| {
+        world.tend();
+        on.iter().filter(|number| !world.replicas[**number].runs()).count()
+    };
+    let mut count = tools::eventually(PLACE_WAIT, || Some(died(world)).filter(|died| *died > 0));
+    if count.is_some() {
+        // Others may come there a little later, or only the first one ever.
+        tools::eventually(OTHERS_WAIT, || (died(world) == on.len()).then_some(()));
+        count = Some(died(world));
+    }
     for number in on {
-        // The others may need the first one to come there.
-        let left = limit.saturating_duration_since(Instant::now());
-        died += usize::from(world.replicas[*number].wait(left.min(PLACE_WAIT)).is_some());
         world.replicas[*number].environment.retain(|(name, _)| name != "FAILPOINTS");
     }
     cut(world, holder, on)?;
     world.no_excuse(holder);
-    Ok(died)
+    Ok(count.unwrap_or(0))
 }
 
 pub(super) struct PowerCut {
@@ -111,6 +118,9 @@ impl Nemesis for PowerCutAt {
         }
         world.needs_disks().map_err(Trouble::Lacking)?;
         self.hit.choose(world)?;
+        if self.empty_disk {
+            world.disk_to_spare()?;
+        }
         world.kill(self.hit.holder, &self.hit.on);
         if self.empty_disk {
             self.hit.on.iter().try_for_each(|number| world.wipe(*number))?;

@@ -40,6 +40,9 @@ impl StopLeader {
 impl Nemesis for StopLeader {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         self.leader = world.await_leader(READY_LIMIT).ok_or(Trouble::Nobody)?;
+        if !world.is_free(self.leader) {
+            return Err(Trouble::Nobody);
+        }
         stop(world, self.holder, self.leader)?;
         Ok(Struck::on(vec![self.leader]))
     }
@@ -69,7 +72,7 @@ impl Nemesis for Rolling {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         for number in 0..world.founders {
             world.tend();
-            if !world.replicas[number].runs() {
+            if !world.is_free(number) {
                 continue;
             }
             let stopped = stop(world, self.holder, number);

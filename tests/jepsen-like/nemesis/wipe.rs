@@ -19,6 +19,7 @@ impl Wipe {
 impl Nemesis for Wipe {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         self.hit.choose(world)?;
+        world.disk_to_spare()?;
         world.kill(self.hit.holder, &self.hit.on);
         for number in &self.hit.on {
             world.wipe(*number)?;
@@ -40,9 +41,6 @@ impl Nemesis for Wipe {
     }
 }
 
-/// The name of the older copy, beside the data.
-const COPY: &str = "yesterday";
-
 /// A copy is taken, time passes, and the replica starts with the copy.
 pub(super) struct OldDisk {
     hit: Hit,
@@ -62,7 +60,7 @@ impl Nemesis for OldDisk {
         self.copied_at = world.status(number).map_or(0, |status| status.applied);
         world.kill(self.hit.holder, &[number]);
         let disk = &world.replicas[number].disk;
-        let copy = disk.beside(COPY);
+        let copy = disk.elsewhere();
         if copy.exists() {
             std::fs::remove_dir_all(&copy).map_err(|err| err.to_string())?;
         }
@@ -83,10 +81,13 @@ impl Nemesis for OldDisk {
 
     fn heal(&mut self, world: &mut World) -> Result<(), String> {
         let number = self.hit.on[0];
+        if world.disk_to_spare().is_err() {
+            return Ok(());
+        }
         world.kill(self.hit.holder, &[number]);
         world.wipe(number)?;
         let disk = &world.replicas[number].disk;
-        std::fs::rename(disk.beside(COPY), disk.data()).map_err(|err| err.to_string())?;
+        disk::copy(&disk.elsewhere(), &disk.data())?;
         world.revive(self.hit.holder, &[number]);
         Ok(())
     }
@@ -116,6 +117,7 @@ impl Nemesis for CorruptSnapshot {
             return Err(Trouble::Lacking("iptables".to_owned()));
         }
         self.hit.choose(world)?;
+        world.disk_to_spare()?;
         let shape = Shape { corrupt_snapshots: true, ..Shape::default() };
         for number in self.senders(world) {
             world.shape(self.hit.holder, number, shape)?;

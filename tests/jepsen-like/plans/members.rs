@@ -52,7 +52,9 @@ pub(super) const ALL: &[Plan] = &[
         hold_ms: (0, 1000),
         fault: |r, round| {
             let (place, empty_disk) = places::ALL[round % places::ALL.len()];
-            Fault::PowerCutAt { aim: aim(r, Whom::Any), place: place.to_owned(), empty_disk }
+            // Whoever comes back as a follower of the leader after it saves a vote.
+            let whom = if place.starts_with("vote") { Whom::Leader } else { Whom::Any };
+            Fault::PowerCutAt { aim: aim(r, whom), place: place.to_owned(), empty_disk }
         },
         goes_on: false,
         ..PLAIN

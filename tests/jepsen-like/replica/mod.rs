@@ -92,11 +92,6 @@ impl Replica {
         status
     }
 
-    /// Waits until the process ends by itself.
-    pub(crate) fn wait(&mut self, limit: Duration) -> Option<ExitStatus> {
-        tools::eventually(limit, || self.ended())
-    }
-
     /// The state that the kernel shows: `T` is stopped.
     pub(crate) fn kernel_state(&self) -> Option<char> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid()?)).ok()?;

@@ -10,6 +10,9 @@ use crate::tools::say;
 use crate::watch::nanos;
 use crate::world::World;
 
+/// Faults that take longer to bring about move those that follow.
+const HASTE: Duration = Duration::from_millis(500);
+
 /// What came of a schedule.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Conduct {
@@ -66,6 +69,8 @@ impl<'a> Conductor<'a> {
             let at = self.start + Duration::from_millis(step.at_ms);
             self.wait_until(world, at);
             self.inject(world, number, &step.fault, Duration::from_millis(step.for_ms));
+            // What took long to bring about moves all that follows.
+            self.start += world.now().saturating_sub(at + HASTE);
         }
         while let Some(first) = self.active.iter().map(|active| active.until).min() {
             self.wait_until(world, first);

@@ -17,7 +17,7 @@ use proptest::test_runner::{Config, TestCaseError, TestError, TestRunner};
 use crate::checkers::{self, Evidence, Finding, Verdict};
 use crate::history::History;
 use mutate::Mutation;
-use simulate::{Style, scripts, simulate};
+use simulate::{Script, Style, scripts, simulate};
 
 /// Why a test failed.
 type Failed = String;
@@ -61,15 +61,35 @@ fn verdict_of(history: &History, evidence: &Evidence, property: &str) -> Finding
 
 /// No checker has anything against a system that is right.
 fn legal(style: Style) -> Result<(), Failed> {
-    many(LEGAL_CASES, &scripts(style), |script| {
-        let (history, evidence) = simulate(script);
-        let bad: Vec<String> = checkers::judge(&history, &evidence)
-            .iter()
-            .filter(|verdict| verdict.is_bad())
-            .map(Verdict::to_string)
-            .collect();
-        if bad.is_empty() { Ok(()) } else { Err(bad.join("\n")) }
-    })
+    many(LEGAL_CASES, &scripts(style), passes)
+}
+
+fn passes(script: &Script) -> Result<(), Failed> {
+    let (history, evidence) = simulate(script);
+    let verdicts = checkers::judge(&history, &evidence);
+    let bad: Vec<String> =
+        verdicts.iter().filter(|verdict| verdict.is_bad()).map(Verdict::to_string).collect();
+    if bad.is_empty() { Ok(()) } else { Err(bad.join("\n")) }
+}
+
+/// Long histories are decided, too, with as much unknown as a storm of faults leaves.
+fn long() -> Result<(), Failed> {
+    for style in [Style::Puts, Style::Mix, Style::Failures, Style::Wipes] {
+        let (clients, ops_per_client, groups) = (8, 200, 8);
+        let (unknown, repeated, relayed) = (2, 5, 5);
+        let seed = 7;
+        passes(&Script {
+            style,
+            seed,
+            clients,
+            ops_per_client,
+            groups,
+            unknown,
+            repeated,
+            relayed,
+        })?;
+    }
+    Ok(())
 }
 
 /// A way of breaking a history, and who must notice.
@@ -190,6 +210,7 @@ fn all() -> Vec<Test> {
         test("legal::mix", || legal(Style::Mix)),
         test("legal::failures", || legal(Style::Failures)),
         test("legal::wipes", || legal(Style::Wipes)),
+        test("legal::long", long),
         test("oracle::search", oracle::search),
         test("oracle::zones", oracle::zones),
         test("plain::files", plain::files),

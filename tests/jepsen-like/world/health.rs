@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::World;
+use crate::nemesis::Trouble;
 use crate::replica::Holder;
 use crate::replica::status::{self, Status};
 use crate::tools;
+
+/// How long a fault that costs a disk waits for the disks before.
+const SPARE_WAIT: Duration = Duration::from_secs(5);
 
 impl World {
     /// Ends every fault that is still in force, and starts whoever does not run.
@@ -22,7 +26,10 @@ impl World {
         for (number, holder) in resets {
             self.reset(holder, number, false).unwrap();
         }
-        self.excuses.clear();
+        let holders: Vec<Holder> = self.excuses.keys().copied().collect();
+        for holder in holders {
+            self.no_excuse(holder);
+        }
         for number in 0..self.count() {
             self.replicas[number].disk.unfreeze();
             self.replicas[number].disk.unfill();
@@ -57,6 +64,21 @@ impl World {
             return Err(format!("the leaders are {leaders:?}"));
         }
         Ok(())
+    }
+
+    /// Whether one more disk may be lost or begin anew: only while all others hold everything. A
+    /// majority of disks that are lost at once loses what was acknowledged, and rightly so.
+    pub(crate) fn disk_to_spare(&mut self) -> Result<(), Trouble> {
+        // While another fault is in force, waiting would only make that last longer.
+        let wait = if self.is_calm() { SPARE_WAIT } else { Duration::ZERO };
+        self.await_well(wait).map(drop).map_err(|_| Trouble::Nobody)
+    }
+
+    /// Whether nobody is held back on purpose.
+    fn is_calm(&self) -> bool {
+        self.cuts.is_empty()
+            && self.shapes.is_empty()
+            && self.replicas.iter().all(|r| r.down.is_empty() && r.paused.is_empty())
     }
 
     /// Waits until the cluster is well; how long that took.

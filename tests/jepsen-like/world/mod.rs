@@ -25,6 +25,8 @@ use crate::tools;
 /// Where Debian puts the library that shifts the clock of one process.
 const CLOCK_LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 
+/// What a fault has caused may show so long after it.
+const AFTERMATH: Duration = Duration::from_secs(3);
 /// In whose name replicas are down before the first step.
 const FIRST_CRASH: Holder = usize::MAX;
 
@@ -77,6 +79,7 @@ pub(crate) struct World {
     /// Why the place is not namespaces.
     no_namespaces: Option<String>,
     no_disks: Option<String>,
+    has_shim: bool,
     switches: Vec<Switch>,
     clock_library: Option<PathBuf>,
     folder: PathBuf,
@@ -84,8 +87,8 @@ pub(crate) struct World {
     cuts: BTreeMap<Holder, Vec<Cut>>,
     shapes: BTreeMap<(Holder, usize), Shape>,
     resets: BTreeSet<(usize, Holder)>,
-    /// Replicas that may end by themselves meanwhile.
-    excuses: BTreeMap<Holder, Vec<usize>>,
+    /// Replicas that may end by themselves, and until when; `None`: while the fault lasts.
+    excuses: BTreeMap<Holder, (Vec<usize>, Option<Duration>)>,
     pub(crate) exits: Vec<Exit>,
     /// What replicas did that they must not do.
     pub(crate) complaints: Vec<String>,
@@ -104,7 +107,7 @@ impl World {
         let all = setup.replicas + setup.spares;
         let no_disks = Disk::can_mount().err();
         let (place, no_namespaces) = Place::new(&sweep::run_name(pid), all);
-        let shim = if setup.shim { Some(Shim::build(&folder)?) } else { None };
+        let shim = if setup.shim { Shim::build(&folder).ok() } else { None };
         let clock_library = if setup.clock { find_clock_library() } else { None };
         let mut world = World {
             replicas: Vec::new(),
@@ -113,6 +116,7 @@ impl World {
             epoch: Instant::now(),
             no_namespaces,
             no_disks,
+            has_shim: shim.is_some(),
             switches: Vec::new(),
             clock_library,
             folder,
@@ -225,6 +229,7 @@ impl World {
         if self.replicas[number].runs() || !self.replicas[number].down.is_empty() {
             return;
         }
+        self.replicas[number].disk.tidy();
         let join: Vec<String> =
             (0..self.founders).map(|other| self.place.peer(other).to_string()).collect();
         let mut command = self.place.command(number, Path::new(env!("CARGO_BIN_EXE_quorumgate")));
@@ -289,12 +294,15 @@ impl World {
 
     /// While `holder`'s fault lasts, these may end by themselves.
     pub(crate) fn excuse(&mut self, holder: Holder, numbers: &[usize]) {
-        self.excuses.insert(holder, numbers.to_vec());
+        self.excuses.insert(holder, (numbers.to_vec(), None));
     }
 
     pub(crate) fn no_excuse(&mut self, holder: Holder) {
+        let until = self.now() + AFTERMATH;
+        if let Some((_, end)) = self.excuses.get_mut(&holder) {
+            *end = Some(end.unwrap_or(until));
+        }
         self.tend();
-        self.excuses.remove(&holder);
     }
 
     /// Notices processes that have ended by themselves.
@@ -302,10 +310,28 @@ impl World {
         let at = self.now();
         for number in 0..self.count() {
             let Some(status) = self.replicas[number].ended() else { continue };
-            let excused = self.excuses.values().flatten().any(|excused| *excused == number);
+            let (excused, over) = self.excused(number);
             self.replicas[number].note(&format!("ended by itself: {status}"));
             self.exits.push(Exit { replica: number, at, status, excused });
+            if excused && over {
+                self.launch(number);
+            }
         }
+    }
+
+    /// Whether a fault explains that this replica ends by itself, and whether that fault is over.
+    fn excused(&self, number: usize) -> (bool, bool) {
+        let now = self.now();
+        let ends = self.excuses.values().filter(|(on, _)| on.contains(&number)).map(|(_, end)| end);
+        let ends: Vec<_> = ends.filter(|end| end.is_none_or(|end| now < end)).collect();
+        (!ends.is_empty(), ends.iter().all(|end| end.is_some()))
+    }
+
+    /// Whether a replica runs and nothing keeps it from doing what it is asked to.
+    pub(crate) fn is_free(&self, number: usize) -> bool {
+        let replica = &self.replicas[number];
+        let well = replica.runs() && replica.paused.is_empty() && !replica.disk.is_frozen();
+        well && !self.excused(number).0
     }
 
     /// Gives a replica that does not run an empty disk.
@@ -332,6 +358,11 @@ impl World {
 
     pub(crate) fn no_namespaces(&self) -> Option<&str> {
         self.no_namespaces.as_deref()
+    }
+
+    /// Whether fsync can be made to fail; if not, what is missing for that.
+    pub(crate) fn needs_shim(&self) -> Result<(), String> {
+        if self.has_shim { Ok(()) } else { Err("a C compiler".to_owned()) }
     }
 
     pub(crate) fn switch(&self, number: usize) -> &Switch {
