@@ -27,15 +27,15 @@ struct Node {
     replica: Option<Replica>,
 }
 
-struct Cluster {
-    net: Net,
+pub(super) struct Cluster {
+    pub(super) net: Net,
     /// Who forms the cluster.
     founders: Vec<&'static str>,
     snapshot_entries: u64,
     nodes: Vec<Node>,
 }
 
-async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -48,7 +48,7 @@ async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 impl Cluster {
     /// Replicas that have formed a cluster.
-    async fn of(names: &[&'static str], snapshot_entries: u64) -> Cluster {
+    pub(super) async fn of(names: &[&'static str], snapshot_entries: u64) -> Cluster {
         let founders = names.to_vec();
         let mut cluster =
             Cluster { net: Net::default(), founders, snapshot_entries, nodes: vec![] };
@@ -69,7 +69,7 @@ impl Cluster {
         self.nodes.iter_mut().find(|node| node.name == name).unwrap()
     }
 
-    fn replica(&self, name: &str) -> &Replica {
+    pub(super) fn replica(&self, name: &str) -> &Replica {
         let node = self.nodes.iter().find(|node| node.name == name).unwrap();
         node.replica.as_ref().unwrap()
     }
@@ -109,7 +109,7 @@ impl Cluster {
         }
     }
 
-    async fn leader_among(&self, names: &[&'static str]) -> &'static str {
+    pub(super) async fn leader_among(&self, names: &[&'static str]) -> &'static str {
         eventually("a leader", || {
             names.iter().copied().find(|name| {
                 let status = self.replica(name).status();
@@ -119,7 +119,7 @@ impl Cluster {
         .await
     }
 
-    async fn push(&self, at: &str, request: u64, job: &str, value: f64) {
+    pub(super) async fn push(&self, at: &str, request: u64, job: &str, value: f64) {
         let pushed = self.replica(at).propose(id(request), push(job, value), soon()).await;
         assert_eq!(pushed.unwrap().outcome, Outcome::Applied, "{at} {request}");
     }
@@ -129,7 +129,7 @@ impl Cluster {
     }
 
     /// All say the same.
-    async fn agree(&self, names: &[&str]) {
+    pub(super) async fn agree(&self, names: &[&str]) {
         for name in names {
             let deadline = Instant::now() + PATIENCE;
             loop {
@@ -143,7 +143,7 @@ impl Cluster {
         }
     }
 
-    fn members_of(&self, at: &str) -> Vec<(String, Role, bool)> {
+    pub(super) fn members_of(&self, at: &str) -> Vec<(String, Role, bool)> {
         let members = self.replica(at).status().members;
         members.into_iter().map(|m| (m.name, m.role, m.voter)).collect()
     }
@@ -160,12 +160,12 @@ impl Cluster {
     }
 }
 
-fn address(name: &str) -> String {
+pub(super) fn address(name: &str) -> String {
     let number = name.bytes().next().unwrap() - b'a';
     format!("127.0.0.{}:1", number + 1)
 }
 
-const THREE: &[&str] = &["a", "b", "c"];
+pub(super) const THREE: &[&str] = &["a", "b", "c"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_replica_takes_anything_and_all_say_the_same() {
