@@ -9,11 +9,13 @@ use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// How often is looked whether a cut is healed.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How often the kernel's table may lack a socket that is there: it changes while it is read.
+const MISSES_MAX: u32 = 3;
 
 /// All links of a cluster. Cheap to clone.
 #[derive(Clone, Default)]
@@ -72,15 +74,13 @@ impl Links {
         self.heal();
     }
 
-    fn is_cut(&self, from: &str, to: &str) -> bool {
-        self.inner.cut.lock().unwrap().contains(&(from.to_owned(), to.to_owned()))
-    }
-
     fn connect(self, stream: TcpStream, from: SocketAddr, name: String, to: SocketAddr) {
         std::thread::spawn(move || {
-            let Some(opener) = self.owner(from, stream.local_addr().unwrap()) else { return };
+            let here = stream.local_addr().unwrap();
+            let links = self;
+            let way = Arc::new(Way { links, from, here, to: name, opener: OnceLock::new() });
             // The three packets that open a connection go both ways.
-            while self.is_cut(&opener, &name) || self.is_cut(&name, &opener) {
+            while way.is_cut(Bytes::Asking) || way.is_cut(Bytes::Answering) {
                 std::thread::sleep(PAUSE);
             }
             let Ok(inner) = TcpStream::connect(to) else { return };
@@ -89,23 +89,79 @@ impl Links {
                 stream.set_nodelay(true).unwrap();
             }
             let back = (inner.try_clone().unwrap(), stream.try_clone().unwrap());
-            let (links, names) = (self.clone(), (name.clone(), opener.clone()));
-            std::thread::spawn(move || links.carry(back.0, back.1, &names.0, &names.1));
-            self.carry(stream, inner, &opener, &name);
+            let way_back = Arc::clone(&way);
+            std::thread::spawn(move || way_back.carry(back.0, back.1, Bytes::Answering));
+            way.carry(stream, inner, Bytes::Asking);
         });
     }
 
+    /// Whose process holds the end of a connection that is here `from`.
+    fn owner(&self, from: SocketAddr, here: SocketAddr) -> Option<String> {
+        let mut misses = 0;
+        while !self.inner.over.load(Ordering::Relaxed) && misses < MISSES_MAX {
+            let Some(inode) = inode(from, here) else {
+                misses += 1;
+                continue;
+            };
+            let pids = self.inner.pids.lock().unwrap().clone();
+            let owner = pids.into_iter().find(|(_, pid)| holds(*pid, &inode));
+            if let Some((name, _)) = owner {
+                return Some(name);
+            }
+            // A replica is known some time after it was started.
+            std::thread::sleep(PAUSE);
+        }
+        None
+    }
+}
+
+/// Which way bytes go on a connection.
+#[derive(Clone, Copy)]
+enum Bytes {
+    /// From who has opened it.
+    Asking,
+    /// To who has opened it.
+    Answering,
+}
+
+/// One connection.
+struct Way {
+    links: Links,
+    /// Its end at who has opened it, and its end here.
+    from: SocketAddr,
+    here: SocketAddr,
+    /// The replica that it goes to.
+    to: String,
+    /// Who has opened it, once that matters: to find out costs a look at all sockets of the machine.
+    opener: OnceLock<Option<String>>,
+}
+
+impl Way {
+    fn is_cut(&self, bytes: Bytes) -> bool {
+        if self.links.inner.cut.lock().unwrap().is_empty() {
+            return false;
+        }
+        let opener = self.opener.get_or_init(|| self.links.owner(self.from, self.here));
+        // Nobody is there any more, who could miss anything.
+        let Some(opener) = opener.clone() else { return true };
+        let link = match bytes {
+            Bytes::Asking => (opener, self.to.clone()),
+            Bytes::Answering => (self.to.clone(), opener),
+        };
+        self.links.inner.cut.lock().unwrap().contains(&link)
+    }
+
     /// Carries bytes one way until either end closes.
-    fn carry(&self, mut from: TcpStream, mut to: TcpStream, sender: &str, receiver: &str) {
+    fn carry(&self, mut from: TcpStream, mut to: TcpStream, way: Bytes) {
         let mut bytes = vec![0; 64 * 1024];
         let mut torn = false;
         while let Ok(count) = from.read(&mut bytes) {
             if count == 0 {
                 break;
             }
-            if !torn && self.is_cut(sender, receiver) {
+            if !torn && self.is_cut(way) {
                 torn = true;
-                let mut all = self.inner.torn.lock().unwrap();
+                let mut all = self.links.inner.torn.lock().unwrap();
                 all.extend([from.try_clone().unwrap(), to.try_clone().unwrap()]);
             }
             // What follows a loss cannot be understood.
@@ -116,21 +172,6 @@ impl Links {
         for stream in [from, to] {
             drop(stream.shutdown(Shutdown::Both));
         }
-    }
-
-    /// Whose process holds the end of a connection that is here `from`.
-    fn owner(&self, from: SocketAddr, here: SocketAddr) -> Option<String> {
-        // A replica is known some time after it was started.
-        while !self.inner.over.load(Ordering::Relaxed) {
-            let inode = inode(from, here)?;
-            let pids = self.inner.pids.lock().unwrap().clone();
-            let owner = pids.into_iter().find(|(_, pid)| holds(*pid, &inode));
-            if let Some((name, _)) = owner {
-                return Some(name);
-            }
-            std::thread::sleep(PAUSE);
-        }
-        None
     }
 }
 
