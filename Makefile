@@ -16,6 +16,11 @@ cluster: ## build and serve three replicas on :9091, :9092 and :9093, data in ./
 	$(CARGO) build --release
 	scripts/cluster
 
+.PHONY: drill
+drill: ## kill the leader of three replicas on this machine ten times; the page is target/drill.html
+	$(CARGO) build --release
+	target/release/quorumgate drill --local 3 --rounds 10 --html target/drill.html $(DRILL_ARGS)
+
 .PHONY: test-deps
 test-deps: ## install what the tests compare with: the original Pushgateway, Prometheus, its Python client, etcd
 	scripts/install-test-deps

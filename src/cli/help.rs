@@ -28,7 +28,8 @@ pub(super) fn help() -> String {
     text.push_str(
         "\nTools, each with a --help of its own:\n\
          \x20 quorumgate ctl <command>     Look at a cluster, change it, back it up.\n\
-         \x20 quorumgate recover           Go on after the quorum was lost for good.\n",
+         \x20 quorumgate recover           Go on after the quorum was lost for good.\n\
+         \x20 quorumgate drill             Rehearse a failover, and see what clients notice.\n",
     );
     text
 }

@@ -189,7 +189,7 @@ pub(super) static FLAGS: &[Flag<Settings>] = &[
         name: "--clients",
         short: "",
         value: "N",
-        help: "Connections to each endpoint that push at once, at most. Default 32.",
+        help: "Connections to each endpoint that push at once, at most. Default 256.",
         set: |to, value| {
             to.load.clients = number(value, 1, 1024)?;
             Ok(())
@@ -359,7 +359,7 @@ pub(super) fn parse(args: impl Iterator<Item = OsString>) -> Result<Asked, Strin
         fault_command: None,
         heal_command: None,
         rounds: 1,
-        load: LoadSettings { rate: 200, clients: 32, scrapes: 2, timeout: Duration::from_secs(5) },
+        load: LoadSettings { rate: 200, clients: 256, scrapes: 2, timeout: Duration::from_secs(5) },
         duration: Duration::from_secs(10),
         wait: Duration::from_mins(1),
         replica_flags: Vec::new(),

@@ -203,6 +203,7 @@ impl Stage {
         let load = Load::begin(&self.endpoints, &self.run, self.settings.load, &ledger);
         let following = self.progress.follow(&ledger);
         sleep(self.settings.duration / 5).await;
+        self.until_served(&ledger).await;
         let victim = self.victim(fault, &before);
         let scene = Scene { fault, round: number, before: &before, victim };
         let disturbed = self.disturb(&scene, &ledger).await;
@@ -223,6 +224,14 @@ impl Stage {
         Ok(round)
     }
 
+    /// Waits until every endpoint has acknowledged something: before that, a fault proves nothing.
+    async fn until_served(&self, ledger: &Ledger) {
+        let deadline = Instant::now() + self.settings.wait;
+        while !ledger.acknowledged_at_all(self.endpoints.len()) && Instant::now() < deadline {
+            sleep(PAUSE).await;
+        }
+    }
+
     /// The fault, until the cluster is whole again.
     async fn disturb(
         &mut self,
@@ -231,7 +240,7 @@ impl Stage {
     ) -> Result<(Round, Result<(), String>), String> {
         let watch = Watch::begin(&self.endpoints, scene.before);
         let before = ledger.now();
-        self.inject(scene).await?;
+        self.inject(scene, &watch).await?;
         let fault_at = if scene.fault == Fault::Manual { ledger.now() } else { before };
         let mut healed_at = None;
         if scene.fault.holds() {
@@ -333,6 +342,8 @@ impl Stage {
     }
 }
 
+/// Between two looks at what clients have seen.
+const PAUSE: Duration = Duration::from_millis(10);
 /// How often to look whether a replica has died while starting.
 const LOOK_AT_PROCESSES: Duration = Duration::from_millis(500);
 

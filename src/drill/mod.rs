@@ -83,11 +83,16 @@ fn drill(settings: &Settings) -> Result<Report, String> {
 /// How long an abandoned drill may take to remove what it pushed.
 const CLEARING: Duration = Duration::from_secs(10);
 
+/// How long pushes may be under way when nobody waits for them any more, in a cluster that is well.
+const ARRIVING: Duration = Duration::from_millis(500);
+
 /// Clears up after a drill that did not get to its end; why it did not.
 async fn abandoned(settings: &Settings, run: &str, why: String) -> String {
     if settings.local.is_some() {
         return why;
     }
+    // What was under way arrives first.
+    tokio::time::sleep(ARRIVING).await;
     let sweeping = stage::sweep(&settings.endpoints, run, settings.load.timeout);
     match tokio::time::timeout(CLEARING, sweeping).await {
         Ok(Ok(_)) => why,

@@ -132,6 +132,13 @@ impl Ledger {
         self.inner().acknowledged.len()
     }
 
+    /// Whether a push was acknowledged at each of so many endpoints.
+    pub(super) fn acknowledged_at_all(&self, endpoints: usize) -> bool {
+        let inner = self.inner();
+        let at = |at| inner.pushes.iter().any(|push| push.endpoint == at && push.acknowledged());
+        (0..endpoints).all(at)
+    }
+
     /// How many of the first `count` acknowledged pushes are not shown.
     pub(super) fn not_shown(&self, count: usize, shown: &Shown) -> usize {
         let inner = self.inner();

@@ -51,11 +51,11 @@ impl Stage {
         })
     }
 
-    /// Has it happen.
-    pub(super) async fn inject(&mut self, scene: &Scene<'_>) -> Result<(), String> {
+    /// Has it happen, while somebody watches.
+    pub(super) async fn inject(&mut self, scene: &Scene<'_>, watch: &Watch) -> Result<(), String> {
         match (scene.fault, scene.victim, &mut self.local) {
             (Fault::Transfer, ..) => self.transfer(scene.before).await,
-            (Fault::Manual, ..) => self.wait_for_operator(scene).await,
+            (Fault::Manual, ..) => self.wait_for_operator(scene, watch).await,
             (Fault::Command, ..) => match self.settings.fault_command.clone() {
                 Some(command) => self.command(scene, "fault", command).await,
                 None => Ok(()),
@@ -101,13 +101,12 @@ impl Stage {
         }
     }
 
-    async fn wait_for_operator(&self, scene: &Scene<'_>) -> Result<(), String> {
+    async fn wait_for_operator(&self, scene: &Scene<'_>, watch: &Watch) -> Result<(), String> {
         let wait = self.settings.wait;
         Progress::insist(&format!(
             "round {}: kill, pause or isolate a replica now (leader: {}, {}); waiting {wait:?}",
             scene.round, scene.before.leader, scene.before.leader_address,
         ));
-        let watch = Watch::begin(&self.endpoints, scene.before);
         let noticed = timeout(wait, watch.noticed.notified()).await;
         noticed.map_err(|_| format!("nothing happened to the cluster within {wait:?} (--wait)"))?;
         Progress::insist("noticed; heal it whenever you like");
@@ -182,12 +181,12 @@ async fn watch(
             Ok(now) => now.term != before.term,
             Err(_) => true,
         };
-        if changed {
-            noticed.notify_one();
-        }
         // One address for all replicas is nobody's.
         if endpoints.len() > 1 {
             seen.lock().unwrap_or_else(PoisonError::into_inner).extend(away(&told, &before.names));
+        }
+        if changed {
+            noticed.notify_one();
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -145,7 +145,7 @@ impl Members {
         match change {
             Change::Join(member) => self.join(&metrics, membership, member).await,
             Change::Promote(id) => self.promote(membership, id).await,
-            Change::Remove(id) => self.remove(&metrics, membership, id).await,
+            Change::Remove(id) => self.remove(membership, id).await,
             Change::TransferLeader(0) => self.hand_over().await,
             Change::TransferLeader(id) => self.transfer(&metrics, id).await,
         }
@@ -209,12 +209,7 @@ impl Members {
         self.submit(ChangeMembers::Batch(changes)).await
     }
 
-    async fn remove(
-        &self,
-        metrics: &Metrics,
-        membership: &Membership,
-        id: u64,
-    ) -> Result<(), Refused> {
+    async fn remove(&self, membership: &Membership, id: u64) -> Result<(), Refused> {
         if membership.get_node(&id).is_none() {
             return Err(Refused::Never(format!("node {id} is not a member")));
         }
@@ -223,8 +218,11 @@ impl Members {
             return self.submit(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
         }
         let left: Vec<u64> = voters.iter().copied().filter(|voter| *voter != id).collect();
-        let up = left.iter().filter(|voter| **voter == self.inner.me || alive(metrics, **voter));
-        let (up, needed) = (up.count(), left.len() / 2 + 1);
+        let needed = left.len() / 2 + 1;
+        let up = self.answering(&left, needed).await;
+        if self.metrics().current_leader != Some(self.inner.me) {
+            return Err(Refused::Now("this replica leads no longer".to_owned()));
+        }
         if up < needed {
             return Err(Refused::Never(format!(
                 "without node {id}, {up} of {} voters would be alive and {needed} are needed: \
@@ -238,6 +236,24 @@ impl Members {
         }
         tracing::info!(node = id, "a member is removed");
         self.submit(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
+    }
+
+    /// How many of these voters answer what is sent to them from now on; waits for no more than are
+    /// needed. That one of them answered a moment ago would not do: without it, the removal of another
+    /// one could never be committed, and nothing else either.
+    async fn answering(&self, voters: &[u64], needed: usize) -> usize {
+        let asked = Instant::now();
+        loop {
+            let metrics = self.metrics();
+            let answers = |voter: u64| {
+                silence(&metrics, voter).is_some_and(|silence| silence < asked.elapsed())
+            };
+            let up = voters.iter().filter(|id| **id == self.inner.me || answers(**id)).count();
+            if up >= needed || asked.elapsed() >= ALIVE_FOR {
+                return up;
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
     }
 
     async fn submit(&self, change: ChangeMembers<u64, Member>) -> Result<(), Refused> {

@@ -82,13 +82,20 @@ pub(crate) struct Connection {
     peers: Arc<Peers>,
     quorum: QuorumMetrics,
     target: u64,
+    /// Where the target was when openraft asked for the connection.
     address: String,
     lane: Lane,
 }
 
 impl Connection {
+    /// Where the target is by the membership of now: openraft keeps a connection for as long as its
+    /// target is a member, also when that comes back at another address.
     fn peer(&self, lane: Lane) -> Arc<dyn Peer> {
-        self.peers.at(&self.address, lane)
+        let metrics = self.quorum.get().map(|metrics| metrics.borrow_watched().clone());
+        let member = metrics
+            .as_ref()
+            .and_then(|metrics| metrics.membership_config.membership().get_node(&self.target));
+        self.peers.at(member.map_or(&self.address, |member| &member.address), lane)
     }
 
     fn call(&self, timeout: Duration) -> Call {

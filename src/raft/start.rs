@@ -200,7 +200,7 @@ impl Starting {
         }
         self.replica.set_running(running);
         self.replica.watch_raft();
-        tokio::spawn(keep_address(self.replica));
+        tokio::spawn(join(self.replica, self.parts, options, true));
         Ok(())
     }
 
@@ -362,7 +362,7 @@ impl Starting {
     fn belong(self, running: Running, options: bootstrap::Options) {
         self.replica.set_running(running);
         self.replica.watch_raft();
-        tokio::spawn(join(self.replica, self.parts, options));
+        tokio::spawn(join(self.replica, self.parts, options, false));
     }
 
     /// Tells peers and operator what was found.
@@ -399,55 +399,69 @@ impl Starting {
     }
 }
 
-/// Asks to become a member until this replica is one.
-async fn join(replica: Replica, parts: Parts, options: bootstrap::Options) {
+/// Asks to become a member until this replica is one, at the address that it has now. Who was one and
+/// is none any more was removed, and does not ask.
+async fn join(replica: Replica, parts: Parts, options: bootstrap::Options, mut was_member: bool) {
     let Ok(running) = replica.running() else { return };
     let me = replica.lobby().me;
-    let Member { name, address } = me.member.clone();
-    let member = v1::Member { node_id: me.node, name, address };
     loop {
-        if running.metrics().membership_config.membership().get_node(&me.node).is_some() {
-            return keep_address(replica.clone()).await;
-        }
-        let round = bootstrap::look(&*parts.transport, &options, &me).await;
-        if let Some(address) = round.initialized_at {
-            let peer = running.peers.at(&address, Lane::Control);
-            let route = Route { cluster: running.identity.cluster, from: me.node, to: 0 };
-            let call = Call { route, timeout: JOIN_TIMEOUT };
-            let change = Some(Change::Join(member.clone()));
-            let answer = peer.change_members(call, v1::ChangeMembersRequest { change }).await;
-            let refused = match answer {
-                Ok(answer) => answer.refused,
-                Err(err) => err.to_string(),
-            };
-            if !refused.is_empty() {
-                tracing::warn!(address, detail = refused, "not a member of the cluster yet");
+        let metrics = running.metrics();
+        let lacks = match metrics.membership_config.membership().get_node(&me.node) {
+            Some(known) if *known == me.member => return,
+            Some(_) => {
+                was_member = true;
+                Some("the cluster does not know this replica's address yet")
             }
+            // It was removed, or has not been told yet.
+            None if was_member => None,
+            None => Some("not a member of the cluster yet"),
+        };
+        if let Some(lacks) = lacks {
+            ask_to_join(running, &parts, &options, &me, lacks).await;
         }
         tokio::time::sleep(JOIN_INTERVAL).await;
     }
 }
 
-/// Has the cluster know where this replica is now.
-async fn keep_address(replica: Replica) {
-    let Ok(running) = replica.running() else { return };
-    let me = replica.lobby().me;
-    loop {
-        let metrics = running.metrics();
-        match metrics.membership_config.membership().get_node(&me.node) {
-            Some(known) if *known == me.member => return,
-            // Removed, or not told yet.
-            None => {}
-            Some(_) => {
-                let Member { name, address } = me.member.clone();
-                let change = Change::Join(v1::Member { node_id: me.node, name, address });
-                let deadline = Instant::now() + JOIN_TIMEOUT;
-                if let Err(refused) = running.members.change(change, deadline).await {
-                    tracing::warn!(err = %refused, "the cluster does not know this replica's address");
-                }
-            }
+/// Asks one after the other, until one has had the leader do it. Who leads is for them to know: whoever
+/// comes back at another address may be the one that the leader does not reach.
+async fn ask_to_join(
+    running: &Running,
+    parts: &Parts,
+    options: &bootstrap::Options,
+    me: &Seen,
+    lacks: &str,
+) {
+    let Member { name, address } = me.member.clone();
+    let change = Change::Join(v1::Member { node_id: me.node, name, address });
+    let metrics = running.metrics();
+    if metrics.current_leader == Some(me.node) {
+        let deadline = Instant::now() + JOIN_TIMEOUT;
+        if let Err(refused) = running.members.change(change, deadline).await {
+            tracing::warn!(detail = %refused, "{lacks}");
         }
-        tokio::time::sleep(JOIN_INTERVAL).await;
+        return;
+    }
+    let round = bootstrap::look(&*parts.transport, options, me).await;
+    let members = metrics.membership_config.membership().nodes();
+    let members = members.filter(|(id, _)| **id != me.node).map(|(_, m)| m.address.clone());
+    let mut asked = BTreeSet::new();
+    for address in round.initialized_at.into_iter().chain(members) {
+        if !asked.insert(address.clone()) {
+            continue;
+        }
+        let peer = running.peers.at(&address, Lane::Control);
+        let route = Route { cluster: running.identity.cluster, from: me.node, to: 0 };
+        let call = Call { route, timeout: JOIN_TIMEOUT };
+        let request = v1::ChangeMembersRequest { change: Some(change.clone()) };
+        let refused = match peer.change_members(call, request).await {
+            Ok(answer) => answer.refused,
+            Err(err) => err.to_string(),
+        };
+        if refused.is_empty() {
+            return;
+        }
+        tracing::warn!(address, detail = refused, "{lacks}");
     }
 }
 

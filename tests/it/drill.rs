@@ -3,14 +3,14 @@
 //! No figure is judged here but those that do not depend on how fast the machine is.
 
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::cluster::{Cluster, THREE};
 use crate::harness::process::gate_command;
-use crate::harness::{eventually, process::PATIENCE};
+use crate::harness::{eventually, process::PATIENCE, say};
 
 /// A slow machine takes long over everything; what counts is that nothing is lost.
 const PATIENT: &[&str] =
@@ -106,6 +106,28 @@ fn a_threshold_that_is_exceeded_is_exit_code_1() {
 }
 
 #[test]
+fn what_takes_root_is_drilled_or_said_to_be_skipped() {
+    let folder = TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let flags = ["--fault=partition,power-cut,transfer", "--json=-"];
+    let output = local(folder.path(), &flags);
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["missing"], 0);
+    for fault in ["partition", "power-cut", "transfer"] {
+        let of_fault = |list: &str| {
+            let mut found = report[list].as_array().unwrap().iter();
+            found.find(|entry| entry["fault"] == fault).cloned()
+        };
+        match (of_fault("rounds"), of_fault("skipped")) {
+            (Some(round), None) => assert_ne!(round["leader_before"], round["leader_after"]),
+            (None, Some(skipped)) => say(&format!("SKIPPED: {fault}: {}", skipped["why"])),
+            other => panic!("{fault}: {other:?}"),
+        }
+    }
+    assert!(is_empty(folder.path()), "a drill that has passed leaves its replicas' folders");
+}
+
+#[test]
 fn a_live_cluster_is_drilled_and_left_as_it_was() {
     let cluster = Cluster::of(THREE, &[CALM, &[ADMIN]].concat());
     cluster.push("g1", "job/mine", "mine 1\n");
@@ -140,34 +162,73 @@ fn a_live_cluster_is_drilled_and_left_as_it_was() {
     assert_eq!(cluster.scrape("g3"), before, "a drill that was not run leaves nothing behind");
 }
 
+/// A drill that runs, with what it says in a file.
+struct Begun {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Begun {
+    fn new(flags: &[&str]) -> Begun {
+        let folder = TempDir::new().unwrap();
+        let log = std::fs::File::create(folder.path().join("log")).unwrap();
+        let mut command = gate_command();
+        command.arg("drill").args(PATIENT).args(flags).stdout(Stdio::piped()).stderr(log);
+        Begun { child: command.spawn().unwrap(), folder }
+    }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    fn until(&self, part: &str) {
+        eventually(PATIENCE * 4, part, || self.said().contains(part).then_some(()));
+    }
+
+    fn interrupt(&self) {
+        let kill = format!("kill -INT {}", self.child.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+
+    fn end(self) -> Output {
+        self.child.wait_with_output().unwrap()
+    }
+}
+
+#[test]
+fn a_drill_that_is_interrupted_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let path = format!("--storage.path={}", folder.path().display());
+    let drill = Begun::new(&["--local=3", &path]);
+    eventually(PATIENCE, "replicas", || (!is_empty(folder.path())).then_some(()));
+    drill.interrupt();
+    assert_eq!(drill.end().status.code(), Some(2));
+    assert!(is_empty(folder.path()), "the replicas' folders are left");
+
+    let cluster = Cluster::of(THREE, CALM);
+    let one = format!("--endpoint={}", cluster.web_address("g1"));
+    let drill = Begun::new(&["--fault=manual", &one]);
+    drill.until("kill, pause or isolate a replica now");
+    assert!(cluster.scrape("g2").contains("quorumgate_drill"));
+    drill.interrupt();
+    drill.until("quorumgate: error: interrupted");
+    assert_eq!(drill.end().status.code(), Some(2));
+    assert!(!cluster.scrape("g2").contains("quorumgate_drill"), "groups are left");
+}
+
 #[test]
 fn a_person_is_asked_and_noticed() {
     let mut cluster = Cluster::of(THREE, &[CALM, &[ADMIN]].concat());
     let leader = cluster.leader();
     let endpoints: Vec<String> = THREE.iter().map(|name| cluster.web_address(name)).collect();
     let flags = ["--fault=manual".to_owned(), format!("--endpoint={}", endpoints.join(","))];
-    let folder = TempDir::new().unwrap();
-    let log = std::fs::File::create(folder.path().join("log")).unwrap();
-    let drill = gate_command()
-        .arg("drill")
-        .args(PATIENT)
-        .args(flags)
-        .arg("--json=-")
-        .stdout(Stdio::piped())
-        .stderr(log)
-        .spawn()
-        .unwrap();
-    let told = |part: &str| {
-        eventually(PATIENCE, part, || {
-            let log = std::fs::read_to_string(folder.path().join("log")).unwrap();
-            log.contains(part).then_some(())
-        });
-    };
-    told("kill, pause or isolate a replica now");
+    let flags = flags.each_ref().map(String::as_str);
+    let drill = Begun::new(&[&flags[..], &["--json=-"]].concat());
+    drill.until("kill, pause or isolate a replica now");
     cluster.kill(leader);
-    told("noticed");
+    drill.until("noticed");
     cluster.start(leader);
-    let output = drill.wait_with_output().unwrap();
+    let output = drill.end();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!((&report["missing"], &report["scrapes"]["stale"]), (&0.into(), &0.into()));
     let away = report["rounds"][0]["endpoints_away"].as_array().unwrap();

@@ -106,7 +106,9 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         for space in &self.spaces {
-            // Their links go with them. What fails here is not there.
+            // The link first: connections that still wait for a packet keep their namespace for minutes.
+            // What fails here is not there.
+            drop(run("ip", &["link", "del", space]));
             drop(run("ip", &["netns", "del", space]));
         }
         drop(run("ip", &["link", "del", &self.bridge]));

@@ -153,7 +153,9 @@ fn draw_scrapes(svg: &mut String, frame: &Frame<'_>, band: usize) {
     let foot = band_top(band) + BAND;
     for scrape in frame.round.account.scrapes.iter().filter(|scrape| scrape.endpoint == band) {
         let class = if scrape.succeeded && scrape.stale == 0 { "scrape" } else { "scrape bad" };
-        let (x, width) = (frame.x(scrape.due), frame.x(scrape.ended) - frame.x(scrape.due));
+        // One may end after the load.
+        let (x, end) = (frame.x(scrape.due), frame.x(scrape.ended.min(frame.round.end)));
+        let width = end - x;
         put(
             svg,
             format_args!(

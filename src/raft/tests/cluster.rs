@@ -35,7 +35,7 @@ pub(super) struct Cluster {
     nodes: Vec<Node>,
 }
 
-async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(super) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(found) = look() {
@@ -69,7 +69,7 @@ impl Cluster {
         self.nodes.iter_mut().find(|node| node.name == name).unwrap()
     }
 
-    fn replica(&self, name: &str) -> &Replica {
+    pub(super) fn replica(&self, name: &str) -> &Replica {
         let node = self.nodes.iter().find(|node| node.name == name).unwrap();
         node.replica.as_ref().unwrap()
     }
@@ -143,7 +143,7 @@ impl Cluster {
         }
     }
 
-    fn members_of(&self, at: &str) -> Vec<(String, Role, bool)> {
+    pub(super) fn members_of(&self, at: &str) -> Vec<(String, Role, bool)> {
         let members = self.replica(at).status().members;
         members.into_iter().map(|m| (m.name, m.role, m.voter)).collect()
     }
@@ -160,7 +160,7 @@ impl Cluster {
     }
 }
 
-fn address(name: &str) -> String {
+pub(super) fn address(name: &str) -> String {
     let number = name.bytes().next().unwrap() - b'a';
     format!("127.0.0.{}:1", number + 1)
 }

@@ -1,6 +1,7 @@
 //! The stores against openraft's own suite, and a replica through restarts.
 
 mod cluster;
+mod members;
 mod net;
 mod traps;
 

@@ -89,8 +89,14 @@ fn the_lead_goes_where_it_is_asked_to_go() {
 
 #[test]
 fn a_removal_that_would_lose_the_quorum_is_refused() {
-    let mut cluster =
-        Cluster::of(THREE, &[ADMIN, "--limits.request-timeout=3s", "--read.timeout=2s"]);
+    // The leader is not to change because the machine is slow.
+    let flags = [
+        ADMIN,
+        "--cluster.election-timeout=5s",
+        "--limits.request-timeout=10s",
+        "--read.timeout=2s",
+    ];
+    let mut cluster = Cluster::of(THREE, &flags);
     let gone = cluster.follower();
     cluster.kill(gone);
     let left = cluster.running();

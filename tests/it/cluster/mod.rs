@@ -9,6 +9,8 @@ mod failover;
 mod load;
 mod membership;
 mod no_quorum;
+mod partition;
 mod retries;
 mod rolling;
 mod vip;
+mod voters;

@@ -7,6 +7,7 @@ mod damage;
 mod disk;
 mod full_disk;
 mod kill;
+mod kill_in_recover;
 mod load;
 mod power_cut;
 mod stop_in_recovery;

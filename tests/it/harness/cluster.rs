@@ -3,7 +3,7 @@
 //! Each replica has an address of its own in the loopback network, so that no other process takes its
 //! port while it is down.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -12,6 +12,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::links::Links;
 use super::process::{PATIENCE, Server};
 use super::{eventually, http};
 
@@ -28,6 +29,10 @@ pub(crate) struct Cluster {
     flags: Vec<String>,
     /// Where the flags put the routes.
     prefix: String,
+    /// What stands between the replicas, if their links can be cut.
+    links: Option<Links>,
+    /// Replicas that have another address than at first.
+    moved: BTreeSet<&'static str>,
     folder: TempDir,
 }
 
@@ -40,6 +45,8 @@ impl Cluster {
             founders,
             flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
             prefix: String::new(),
+            links: None,
+            moved: BTreeSet::new(),
             folder: tempfile::tempdir().unwrap(),
         }
     }
@@ -59,19 +66,59 @@ impl Cluster {
         cluster
     }
 
+    /// Replicas that have formed a cluster, with links between them that can be cut.
+    pub(crate) fn linked(founders: &'static [&'static str], flags: &[&str]) -> Cluster {
+        let mut cluster = Cluster::prepared(founders, flags);
+        let links = Links::default();
+        for name in founders {
+            links.relay(name, &cluster.address(name), &cluster.hidden_address(name));
+        }
+        cluster.links = Some(links);
+        for name in founders {
+            cluster.start(name);
+        }
+        cluster.until_ready(founders);
+        cluster
+    }
+
+    /// The links that can be cut.
+    pub(crate) fn links(&self) -> &Links {
+        self.links.as_ref().unwrap()
+    }
+
+    /// Loses everything between a replica and the others.
+    pub(crate) fn isolate(&self, name: &str) {
+        for other in self.founders.iter().filter(|other| **other != name) {
+            self.links().cut(name, other);
+            self.links().cut(other, name);
+        }
+    }
+
+    /// Gives a replica that does not run another address, for clients and for the others.
+    pub(crate) fn relocate(&mut self, name: &'static str) {
+        assert!(!self.servers.contains_key(name), "{name} runs");
+        self.moved.insert(name);
+    }
+
     /// Has replicas that are started from now on look for these.
     pub(crate) fn found(&mut self, founders: &'static [&'static str]) {
         self.founders = founders;
     }
 
     /// Where the others reach a replica.
-    fn address(&self, name: &str) -> String {
+    pub(crate) fn address(&self, name: &str) -> String {
         let last = name.trim_start_matches('g');
+        let tens = if self.moved.contains(name) { "1" } else { "" };
         // Several runs of the tests may share a machine.
         let port = 20_000 + std::process::id() % 10_000;
         // The comparison with the original alone makes hundreds of clusters.
         let [high, low] = self.number.to_be_bytes();
-        format!("127.{}.{low}.{last}:{port}", 1 + high)
+        format!("127.{}.{low}.{tens}{last}:{port}", 1 + high)
+    }
+
+    /// Where a replica listens behind its relay.
+    fn hidden_address(&self, name: &str) -> String {
+        self.address(name).replacen("127.", "127.10", 1)
     }
 
     /// Where clients reach a replica, whenever it runs.
@@ -95,8 +142,13 @@ impl Cluster {
     fn start_in(&mut self, name: &'static str, folder: &Path) {
         std::fs::create_dir_all(folder).unwrap();
         let join: Vec<String> = self.founders.iter().map(|name| self.address(name)).collect();
+        let listen = match self.links {
+            Some(_) => self.hidden_address(name),
+            None => self.address(name),
+        };
         let mut flags = vec![
-            format!("--cluster.listen-address={}", self.address(name)),
+            format!("--cluster.listen-address={listen}"),
+            format!("--cluster.advertise-address={}", self.address(name)),
             format!("--cluster.name={name}"),
             format!("--cluster.join={}", join.join(",")),
             format!("--cluster.bootstrap-expect={}", self.founders.len()),
@@ -105,6 +157,9 @@ impl Cluster {
         flags.extend(self.flags.iter().cloned());
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
         let server = Server::gate_in(folder, &flags).named(name);
+        if let Some(links) = &self.links {
+            links.runs_as(name, server.pid());
+        }
         assert!(self.servers.insert(name, server).is_none(), "{name} runs already");
     }
 
@@ -303,6 +358,14 @@ impl Cluster {
                 format!("{headers:?}: {} says {:?}, {name} {scrape:?}", names[0], scrapes[0])
             })
         })
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Some(links) = &self.links {
+            links.end();
+        }
     }
 }
 

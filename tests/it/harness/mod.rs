@@ -8,6 +8,7 @@ pub(crate) mod cases;
 pub(crate) mod cluster;
 pub(crate) mod http;
 pub(crate) mod json;
+pub(crate) mod links;
 pub(crate) mod normal;
 pub(crate) mod process;
 pub(crate) mod prometheus;
