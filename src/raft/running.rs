@@ -190,6 +190,14 @@ impl Running {
         self.log.last_index().is_some() || self.machine.position().applied.is_some()
     }
 
+    /// Up to where the log is durable and known to be committed. What is beyond may still be lost in
+    /// a power cut or give way to another leader's entries, and nobody may hold that against this
+    /// disk.
+    pub(crate) fn durable_index(&self) -> u64 {
+        let committed = self.metrics().local_committed.map_or(0, |id| id.index);
+        self.log.durable_index().unwrap_or(0).min(committed)
+    }
+
     /// What is known to be durable on a peer and committed.
     pub(crate) fn known_index(&self, node: u64) -> u64 {
         let metrics = self.metrics();

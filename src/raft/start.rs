@@ -70,6 +70,8 @@ async fn blocking<T: Send + 'static>(
 pub(crate) struct Standing {
     pub(crate) cluster: [u8; 16],
     pub(crate) last_index: u64,
+    /// Up to where that is known to be committed.
+    pub(crate) durable_index: u64,
     pub(crate) voters: BTreeMap<u64, Member>,
     /// What it knows to be durable on its peers.
     pub(crate) known: Known,
@@ -81,9 +83,11 @@ impl Standing {
         let membership = recovered.last_membership()?;
         let voters =
             membership.voter_ids().filter_map(|id| Some((id, membership.get_node(&id)?.clone())));
+        let last_index = recovered.log.last_index().max(position.index()).unwrap_or(0);
         Ok(Standing {
             cluster: recovered.identity.cluster,
-            last_index: recovered.log.last_index().max(position.index()).unwrap_or(0),
+            last_index,
+            durable_index: position.index().unwrap_or(0).min(last_index),
             voters: voters.collect(),
             known: folder.known()?,
         })

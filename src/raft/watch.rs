@@ -184,7 +184,7 @@ async fn ask(peers: &Peers, id: u64, member: &Member) -> Result<v1::IdentifyResp
 fn note(told: &mut Told, answer: Result<v1::IdentifyResponse, CallError>, committed: u64) {
     match answer {
         Ok(answer) => {
-            told.known_index = told.known_index.max(answer.last_log_index.min(committed));
+            told.known_index = told.known_index.max(answer.durable_index.min(committed));
             told.last = Some(Report { at: Instant::now(), answer });
             told.failure = None;
         }

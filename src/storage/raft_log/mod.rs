@@ -141,6 +141,11 @@ impl RaftLog {
         (live.first < live.next).then(|| live.next - 1)
     }
 
+    /// The highest index up to which all is durable, here or in what made the log be purged.
+    pub(crate) fn durable_index(&self) -> Option<u64> {
+        lock(&self.shared.live).durable_end().checked_sub(1)
+    }
+
     /// The vote saved last.
     pub(crate) fn vote(&self) -> Option<Bytes> {
         lock(&self.shared.live).vote.clone()
