@@ -16,6 +16,7 @@ use crate::storage::{Folder, Identity, RaftLog};
 use crate::telemetry;
 use crate::trials::{self, Place};
 
+use super::blocking;
 use super::contact::{self, Contact, Heard};
 use super::disk_space::{DiskSpace, Promise};
 use super::error::{Error, Unavailable};
@@ -270,7 +271,7 @@ impl Running {
             tracing::warn!("raft did not stop in time; what was acknowledged is on disk");
         }
         let writer = self.writer.clone();
-        let flushed = tokio::task::spawn_blocking(move || writer.stop());
+        let flushed = blocking::aside(move || writer.stop());
         if !matches!(tokio::time::timeout(STATE_STOP_TIMEOUT, flushed).await, Ok(Ok(()))) {
             tracing::warn!("the state database was not flushed in time; a start replays the log");
         }

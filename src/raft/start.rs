@@ -12,7 +12,9 @@ use crate::pb::v1::change_members_request::Change;
 use crate::storage::{Folder, Identity, Known, NO_CLUSTER};
 use crate::trials::{self, Bug};
 
+use super::blocking::aside;
 use super::bootstrap::{self, Decision, Round, Seen};
+use super::chance;
 use super::error::{Error, Unavailable};
 use super::recover::{self, Recovered};
 use super::replica::{Consistency, Options, Replica};
@@ -62,7 +64,7 @@ pub(crate) async fn prepare(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|err| Error::Raft(err.to_string()))?
+    aside(work).await.map_err(|err| Error::Raft(err.to_string()))?
 }
 
 /// What a replica that has been a member is, before it goes on.
@@ -125,7 +127,7 @@ struct Starting {
 impl Starting {
     async fn alone(self, mut identity: Identity) -> Result<(), Error> {
         if identity.cluster == NO_CLUSTER {
-            identity.cluster = rand::random();
+            identity.cluster = chance::random();
             self.folder.identify(&identity)?;
         }
         let recovered = self.recover(&identity).await?;
@@ -345,7 +347,7 @@ impl Starting {
                     self.renew(&mut identity)?;
                 }
                 Decision::Form(members) => {
-                    identity.cluster = rand::random();
+                    identity.cluster = chance::random();
                     self.folder.identify(&identity)?;
                     let running = self.run(self.recover(&identity).await?).await?;
                     running.form(members).await?;
