@@ -206,7 +206,13 @@ fn replica_options(
         voters_min: cluster.voters_min,
     });
     raft::Options {
-        storage: raft::StorageOptions { path, name, disk_free_min: limits.disk_free_bytes },
+        storage: raft::StorageOptions {
+            path,
+            name,
+            disk_free_min: limits.disk_free_bytes,
+            #[cfg(test)]
+            by_hand: None,
+        },
         cluster: cluster.map(|(address, cluster)| raft::ClusterOptions {
             address,
             join: cluster.join,

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use crate::storage::{Done, RaftLog, Record};
 use crate::trials::{self, Place};
 
+use super::blocking;
 use super::convert;
 use super::log_tail::LogTail;
 use super::types::{Entry, LogId, TypeConfig, Vote};
@@ -43,8 +44,8 @@ impl LogStore {
         if let Some(entries) = self.tail.read(start, end, bytes_max) {
             return Ok(entries);
         }
-        // Old entries come from the disk, and other tasks must not wait for it meanwhile.
-        tokio::task::block_in_place(|| {
+        // Old entries come from the disk.
+        blocking::in_place(|| {
             let (mut entries, mut bytes, mut next) = (Vec::new(), 0, start);
             while next < end && bytes < bytes_max {
                 let records =

@@ -7,7 +7,9 @@
 //! Never: does this layer let anything above it see openraft, nor does it block the async runtime
 //! on a disk. It is the only place that names openraft.
 
+mod blocking;
 mod bootstrap;
+mod chance;
 mod contact;
 mod convert;
 mod disk_space;

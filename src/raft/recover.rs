@@ -17,6 +17,7 @@ use crate::storage::{
 use crate::telemetry::Metrics;
 use crate::trials::{self, Bug};
 
+use super::chance;
 use super::convert;
 use super::error::Error;
 use super::log_meter::LogMeter;
@@ -35,6 +36,9 @@ pub(crate) struct Options {
     pub(crate) name: String,
     /// Free disk space that is left to the log.
     pub(crate) disk_free_min: u64,
+    /// Who does the work of the log's thread, in the simulator, which has no state database.
+    #[cfg(test)]
+    pub(crate) by_hand: Option<super::tests::sim::HandsOn>,
 }
 
 /// A replica's state as recovered, and the open parts of the disk.
@@ -116,13 +120,17 @@ pub(super) fn read(
     for err in &damaged {
         tracing::warn!(err = %err, "a snapshot cannot be used");
     }
+    #[cfg(test)]
+    let without_state = log_options.by_hand.is_some();
+    #[cfg(not(test))]
+    let without_state = false;
     let (log, found) = RaftLog::open(&folder.raft_log(), &folder.high_water(), log_options)?;
     if found.mark_slot_spoiled {
         tracing::warn!("one copy of the high-water mark was spoiled, as a power cut can do");
     }
 
     let hash_key = identity.cluster;
-    let (db, loaded) = load_state(folder, hash_key)?;
+    let (db, loaded) = if without_state { (None, None) } else { load_state(folder, hash_key)? };
     let purged = log.purged_marker().map(|bytes| decode_purged(&bytes)).transpose()?;
     let (picture, db) = match (loaded, &newest) {
         (Some(picture), newest)
@@ -151,7 +159,12 @@ pub(crate) fn open(
     metrics: &Metrics,
 ) -> Result<Recovered, Error> {
     let meter = Arc::new(LogMeter::default());
-    let log_options = LogOptions { on_sync: meter.observer(metrics), ..LogOptions::default() };
+    let log_options = LogOptions {
+        on_sync: meter.observer(metrics),
+        #[cfg(test)]
+        by_hand: options.by_hand.as_ref().map(super::tests::sim::HandsOn::hands),
+        ..LogOptions::default()
+    };
     let content = read(&folder, &identity, log_options)?;
     let Content { log, found, picture, db, snapshots, newest, damaged } = content;
     let snapshots = Arc::new(Snapshots::new(snapshots, identity.cluster, newest));
@@ -169,6 +182,11 @@ pub(crate) fn open(
         "recovered the state"
     );
     let machine = Arc::new(Machine::new(store, position, metrics.clone()));
+    #[cfg(test)]
+    if options.by_hand.is_some() {
+        let (log, writer) = (Arc::new(log), StateWriter::absent());
+        return Ok(Recovered { identity, machine, log, meter, snapshots, writer, folder });
+    }
     let writer =
         StateWriter::start(db, Arc::clone(&folder), Arc::clone(&machine), options.disk_free_min)
             .map_err(|source| Error::Thread { source })?;
@@ -194,7 +212,7 @@ pub(crate) fn new_identity(name: &str) -> Identity {
     let node = if trials::bug(Bug::WipedNodeVotes) {
         name.bytes().fold(1_u64, |node, byte| node.rotate_left(8) ^ u64::from(byte))
     } else {
-        rand::random::<u64>()
+        chance::random()
     };
     let node = node.max(1);
     Identity { cluster: NO_CLUSTER, node, name: name.to_owned() }

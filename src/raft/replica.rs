@@ -12,6 +12,7 @@ use crate::group::{Change, Mutation, RequestId, View};
 use crate::telemetry::StateGauges;
 use crate::trials::{self, Bug};
 
+use super::blocking;
 use super::bootstrap::{self, Seen};
 use super::error::{Error, Unavailable};
 use super::health::{self, Health};
@@ -262,8 +263,8 @@ impl Replica {
     /// The figures that only this layer knows, for the replica's own metrics.
     pub(crate) fn gauges(&self) -> StateGauges {
         match self.inner.running.get() {
-            // Sizes on disk are asked of the disk, and other tasks must not wait for it meanwhile.
-            Some(running) => tokio::task::block_in_place(|| status::gauges(running)),
+            // Sizes on disk are asked of the disk.
+            Some(running) => blocking::in_place(|| status::gauges(running)),
             None => StateGauges::default(),
         }
     }

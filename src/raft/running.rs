@@ -16,6 +16,7 @@ use crate::storage::{Folder, Identity, RaftLog};
 use crate::telemetry;
 use crate::trials::{self, Place};
 
+use super::blocking;
 use super::contact::{self, Contact, Heard};
 use super::disk_space::{DiskSpace, Promise};
 use super::error::{Error, Unavailable};
@@ -192,6 +193,14 @@ impl Running {
         self.log.last_index().is_some() || self.machine.position().applied.is_some()
     }
 
+    /// Up to where the log is durable and known to be committed. What is beyond may still be lost in
+    /// a power cut or give way to another leader's entries, and nobody may hold that against this
+    /// disk.
+    pub(crate) fn durable_index(&self) -> u64 {
+        let committed = self.metrics().local_committed.map_or(0, |id| id.index);
+        self.log.durable_index().unwrap_or(0).min(committed)
+    }
+
     /// What is known to be durable on a peer and committed.
     pub(crate) fn known_index(&self, node: u64) -> u64 {
         let metrics = self.metrics();
@@ -264,7 +273,7 @@ impl Running {
             tracing::warn!("raft did not stop in time; what was acknowledged is on disk");
         }
         let writer = self.writer.clone();
-        let flushed = tokio::task::spawn_blocking(move || writer.stop());
+        let flushed = blocking::aside(move || writer.stop());
         if !matches!(tokio::time::timeout(STATE_STOP_TIMEOUT, flushed).await, Ok(Ok(()))) {
             tracing::warn!("the state database was not flushed in time; a start replays the log");
         }

@@ -78,6 +78,7 @@ impl Service {
                 cluster_id: standing.cluster.to_vec().into(),
                 initialized: true,
                 last_log_index: standing.last_index,
+                durable_index: standing.durable_index,
                 known_index: standing.known.get(&route.from).copied().unwrap_or(0),
                 ..about
             };
@@ -91,6 +92,7 @@ impl Service {
             leader_id: metrics.current_leader.unwrap_or(0),
             term: metrics.current_term,
             last_log_index: running.log.last_index().unwrap_or(0),
+            durable_index: running.durable_index(),
             applied_index: position.index().unwrap_or(0),
             digest: view.digest().to_be_bytes().to_vec().into(),
             known_index: running.known_index(route.from),

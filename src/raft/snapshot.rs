@@ -10,6 +10,7 @@ use crate::group::{GroupStore, Restore, View};
 use crate::storage::{self, Encoder, Incoming, SnapshotFile, Snapshots as Folder};
 use crate::trials::{self, Bug, Place};
 
+use super::blocking;
 use super::machine::Position;
 use super::state_machine::StateMachine;
 use super::types::{SnapshotMeta, TypeConfig};
@@ -151,8 +152,8 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
         }
         let (view, position) = (self.view.clone(), self.position.clone());
         let snapshots = Arc::clone(&self.state_machine.snapshots);
-        let written = tokio::task::spawn_blocking(move || snapshots.write(&view, &position));
-        describe(written.await.map_err(io::Error::other)??)
+        let written = blocking::aside(move || snapshots.write(&view, &position)).await?;
+        describe(written?)
     }
 }
 

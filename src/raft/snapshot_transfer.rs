@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use crate::limits::SNAPSHOT_CHUNK_BYTES;
 use crate::pb::v1;
 
+use super::blocking;
 use super::convert;
 use super::disk_space::Promise;
 use super::snapshot::{SnapshotData, Snapshots};
@@ -74,7 +75,7 @@ pub(crate) async fn receive(
     let vote = vote.ok_or_else(|| failed(&"its sender has no vote"))?;
     let _promise = room(header.bytes).map_err(|err| failed(&err))?;
 
-    let mut incoming = blocking(|| snapshots.receive()).map_err(|err| failed(&err))?;
+    let mut incoming = blocking::in_place(|| snapshots.receive()).map_err(|err| failed(&err))?;
     let mut bytes = 0;
     while let Some(chunk) = next {
         let v1::SnapshotChunk { data, crc32, .. } = chunk?;
@@ -82,17 +83,12 @@ pub(crate) async fn receive(
         if crc32fast::hash(&data) != crc32 || bytes > header.bytes {
             return Err(failed(&format!("it was spoiled on its way, at byte {bytes}")));
         }
-        blocking(|| incoming.write(&data)).map_err(|err| failed(&err))?;
+        blocking::in_place(|| incoming.write(&data)).map_err(|err| failed(&err))?;
         next = chunks.next().await;
     }
     if bytes != header.bytes {
         return Err(failed(&format!("{bytes} of its {} bytes arrived", header.bytes)));
     }
-    let file = blocking(|| incoming.finish()).map_err(|err| failed(&err))?;
+    let file = blocking::in_place(|| incoming.finish()).map_err(|err| failed(&err))?;
     Ok((vote, SnapshotData::new(file)))
-}
-
-/// Other tasks must not wait for the disk meanwhile.
-fn blocking<T>(work: impl FnOnce() -> T) -> T {
-    tokio::task::block_in_place(work)
 }

@@ -12,7 +12,9 @@ use crate::pb::v1::change_members_request::Change;
 use crate::storage::{Folder, Identity, Known, NO_CLUSTER};
 use crate::trials::{self, Bug};
 
+use super::blocking::aside;
 use super::bootstrap::{self, Decision, Round, Seen};
+use super::chance;
 use super::error::{Error, Unavailable};
 use super::recover::{self, Recovered};
 use super::replica::{Consistency, Options, Replica};
@@ -62,7 +64,7 @@ pub(crate) async fn prepare(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Error> + Send + 'static,
 ) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(|err| Error::Raft(err.to_string()))?
+    aside(work).await.map_err(|err| Error::Raft(err.to_string()))?
 }
 
 /// What a replica that has been a member is, before it goes on.
@@ -70,6 +72,8 @@ async fn blocking<T: Send + 'static>(
 pub(crate) struct Standing {
     pub(crate) cluster: [u8; 16],
     pub(crate) last_index: u64,
+    /// Up to where that is known to be committed.
+    pub(crate) durable_index: u64,
     pub(crate) voters: BTreeMap<u64, Member>,
     /// What it knows to be durable on its peers.
     pub(crate) known: Known,
@@ -81,9 +85,11 @@ impl Standing {
         let membership = recovered.last_membership()?;
         let voters =
             membership.voter_ids().filter_map(|id| Some((id, membership.get_node(&id)?.clone())));
+        let last_index = recovered.log.last_index().max(position.index()).unwrap_or(0);
         Ok(Standing {
             cluster: recovered.identity.cluster,
-            last_index: recovered.log.last_index().max(position.index()).unwrap_or(0),
+            last_index,
+            durable_index: position.index().unwrap_or(0).min(last_index),
             voters: voters.collect(),
             known: folder.known()?,
         })
@@ -121,7 +127,7 @@ struct Starting {
 impl Starting {
     async fn alone(self, mut identity: Identity) -> Result<(), Error> {
         if identity.cluster == NO_CLUSTER {
-            identity.cluster = rand::random();
+            identity.cluster = chance::random();
             self.folder.identify(&identity)?;
         }
         let recovered = self.recover(&identity).await?;
@@ -341,7 +347,7 @@ impl Starting {
                     self.renew(&mut identity)?;
                 }
                 Decision::Form(members) => {
-                    identity.cluster = rand::random();
+                    identity.cluster = chance::random();
                     self.folder.identify(&identity)?;
                     let running = self.run(self.recover(&identity).await?).await?;
                     running.form(members).await?;

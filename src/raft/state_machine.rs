@@ -9,6 +9,7 @@ use openraft::storage::{EntryResponder, RaftStateMachine};
 
 use crate::trials::{self, Place};
 
+use super::blocking;
 use super::machine::Machine;
 use super::snapshot::{self, Builder, Snapshot, SnapshotData, Snapshots};
 use super::state_writer::StateWriter;
@@ -59,7 +60,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
         let machine = Arc::clone(&self.machine);
         let (position, hash_key) = (snapshot::position(meta), self.hash_key);
         let snapshots = Arc::clone(&self.snapshots);
-        let installed = tokio::task::spawn_blocking(move || {
+        let installed = blocking::aside(move || {
             let store = snapshot::restore(&data, hash_key)?;
             trials::at(Place::SnapshotInstallBefore)?;
             machine.replace(store, position);
@@ -67,7 +68,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             trials::at(Place::SnapshotInstallAfter)?;
             Ok::<_, io::Error>(())
         });
-        installed.await.map_err(io::Error::other)??;
+        installed.await??;
         self.writer.start_anew();
         Ok(())
     }

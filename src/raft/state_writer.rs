@@ -77,6 +77,13 @@ impl StateWriter {
         Ok(StateWriter { orders, up, thread: Arc::new(Mutex::new(Some(handle))) })
     }
 
+    /// Of a replica that has no state database.
+    #[cfg(test)]
+    pub(crate) fn absent() -> StateWriter {
+        let (orders, _) = sync_channel(ORDERS_MAX);
+        StateWriter { orders, up: Arc::default(), thread: Arc::default() }
+    }
+
     /// Whether the database takes what it is given.
     pub(crate) fn is_up(&self) -> bool {
         self.up.load(Ordering::Relaxed)

@@ -12,7 +12,14 @@ openraft::declare_raft_types!(
         D = Command,
         R = Reply,
         Node = Member,
+        AsyncRuntime = Runtime,
 );
+
+/// What openraft runs on.
+#[cfg(not(test))]
+type Runtime = openraft::TokioRuntime;
+#[cfg(test)]
+type Runtime = super::tests::sim::Runtime;
 
 pub(crate) type Raft = openraft::Raft<TypeConfig, super::state_machine::StateMachine>;
 pub(crate) type LogId = openraft::alias::LogIdOf<TypeConfig>;

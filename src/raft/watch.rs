@@ -12,6 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::pb::v1;
 use crate::storage::{Folder, Known};
 
+use super::blocking::aside;
 use super::contact::age;
 use super::peers::Peers;
 use super::transport::{CallError, Lane};
@@ -163,7 +164,7 @@ impl Watcher {
         }
         kept.clone_from(&known);
         let folder = Arc::clone(&self.folder);
-        let written = tokio::task::spawn_blocking(move || folder.remember(&known));
+        let written = aside(move || folder.remember(&known));
         if let Ok(Err(err)) = written.await {
             tracing::warn!(err = %err, "what is known of the other replicas was not kept");
         }
@@ -184,7 +185,7 @@ async fn ask(peers: &Peers, id: u64, member: &Member) -> Result<v1::IdentifyResp
 fn note(told: &mut Told, answer: Result<v1::IdentifyResponse, CallError>, committed: u64) {
     match answer {
         Ok(answer) => {
-            told.known_index = told.known_index.max(answer.last_log_index.min(committed));
+            told.known_index = told.known_index.max(answer.durable_index.min(committed));
             told.last = Some(Report { at: Instant::now(), answer });
             told.failure = None;
         }

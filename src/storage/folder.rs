@@ -184,7 +184,7 @@ impl Folder {
         for name in CONTENT {
             let path = self.path.join(name);
             if path.exists() {
-                fs::rename(&path, aside.join(name)).map_err(|e| io(&path, e))?;
+                fsutil::rename(&path, &aside.join(name)).map_err(|e| io(&path, e))?;
             }
         }
         fsutil::sync_dir(aside).map_err(|e| io(aside, e))?;

@@ -4,14 +4,51 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::Path;
 
+#[cfg(test)]
+use super::power;
+
 /// Makes the names in a folder durable: without it a power cut can forget a new or renamed file.
 pub(crate) fn sync_dir(dir: &Path) -> io::Result<()> {
-    File::open(dir)?.sync_all()
+    synced(dir, || File::open(dir)?.sync_all())
 }
 
-/// Makes the content of all files in a folder durable.
-pub(crate) fn sync_files(dir: &Path) -> io::Result<()> {
-    fs::read_dir(dir)?.try_for_each(|entry| File::open(entry?.path())?.sync_data())
+/// Makes a file or the names in a folder durable. Simulated disks have to know.
+pub(crate) fn synced(path: &Path, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    power::sync(path);
+    sync()
+}
+
+/// Tells simulated disks that a part of a file, or all of a new one, is about to be overwritten; `old`
+/// is what is there.
+pub(crate) fn writing(
+    path: &Path,
+    offset: u64,
+    len: usize,
+    old: impl FnOnce() -> io::Result<Vec<u8>>,
+) -> io::Result<()> {
+    power::write(path, offset, len, old)
+}
+
+/// Renames a file; durable once the folder is.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    power::rename(from, to);
+    fs::rename(from, to)
+}
+
+/// Outside of tests no disk is simulated.
+#[cfg(not(test))]
+mod power {
+    use std::io;
+    use std::path::Path;
+
+    pub(super) const fn sync(_: &Path) {}
+
+    pub(super) const fn rename(_: &Path, _: &Path) {}
+
+    #[expect(clippy::unnecessary_wraps, reason = "a simulated disk reads what is there")]
+    pub(super) fn write<T>(_: &Path, _: u64, _: usize, _old: T) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Creates a folder, and its parents, durably.
@@ -35,10 +72,11 @@ pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
 pub(crate) fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = path.with_extension("tmp");
     let mut file = File::create(&temporary)?;
+    writing(&temporary, 0, content.len(), || Ok(Vec::new()))?;
     file.write_all(content)?;
-    file.sync_all()?;
+    synced(&temporary, || file.sync_all())?;
     drop(file);
-    fs::rename(&temporary, path)?;
+    rename(&temporary, path)?;
     sync_dir(path.parent().unwrap_or_else(|| Path::new(".")))
 }
 

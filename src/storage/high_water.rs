@@ -57,15 +57,23 @@ pub(super) fn create(path: &Path) -> Result<(), Error> {
 }
 
 impl HighWater {
-    /// Reads the mark and starts its thread.
-    pub(super) fn open(path: &Path, interval: Duration) -> Result<(HighWater, Mark), Error> {
+    /// Reads the mark and starts its thread, unless there is no interval: then it is synced by hand.
+    pub(super) fn open(
+        path: &Path,
+        interval: Option<Duration>,
+    ) -> Result<(HighWater, Mark), Error> {
         let (slots, latest) = Slots::open(path, Subject::HighWater)?;
         let state = HardState::decode(&latest.record)
             .filter(|state| state.sequence == latest.sequence)
             .ok_or_else(|| Error::damaged(Subject::HighWater, path, "its fields do not fit"))?;
         let mark = Mark { state, slot_spoiled: latest.other_spoiled };
         let pending = Mutex::default();
+        let unattended = interval.is_none();
+        let interval = interval.unwrap_or_default();
         let shared = Arc::new(Shared { slots, pending, changed: Condvar::new(), interval });
+        if unattended {
+            return Ok((HighWater { shared, thread: None }, mark));
+        }
         let thread = std::thread::Builder::new().name("high-water".into()).spawn({
             let shared = shared.clone();
             move || shared.sync_behind()
@@ -86,6 +94,15 @@ impl HighWater {
             self.shared.changed.notify_all();
         }
         Ok(())
+    }
+
+    /// Makes the mark durable, if it has changed, in place of the thread.
+    #[cfg(test)]
+    pub(super) fn sync_by_hand(&self) {
+        let mut pending = lock(&self.shared.pending);
+        if std::mem::take(&mut pending.dirty) {
+            self.shared.slots.sync().unwrap();
+        }
     }
 
     /// Makes the mark durable and ends its thread.
@@ -148,7 +165,7 @@ mod tests {
         let path = dir.path().join("high-water");
         create(&path).unwrap();
         for round in 0..3_u64 {
-            let (high_water, mark) = HighWater::open(&path, Duration::from_hours(1)).unwrap();
+            let (high_water, mark) = HighWater::open(&path, Some(Duration::from_hours(1))).unwrap();
             assert_eq!((mark.state.sequence, mark.slot_spoiled), (round * 10, false));
             for sequence in round * 10 + 1..=round * 10 + 10 {
                 let state = HardState { sequence, next: sequence * 2, ..HardState::default() };

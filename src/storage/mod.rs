@@ -39,12 +39,14 @@ mod hard_state;
 mod high_water;
 mod identity;
 mod panics;
+#[cfg(test)]
+pub(crate) mod power;
 mod raft_log;
 mod slots;
 mod snapshots;
 mod state_db;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod witness;
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -53,6 +55,8 @@ pub(crate) use error::{Error, Kind};
 pub(crate) use folder::Folder;
 pub(crate) use identity::{Identity, NO_CLUSTER};
 pub(crate) use panics::tolerating_panics;
+#[cfg(test)]
+pub(crate) use raft_log::{ByHand, Hands};
 pub(crate) use raft_log::{Damage, Done, LostTail, Options, RaftLog, Record, Recovered};
 pub(crate) use snapshots::{Encoder, Incoming, Newest, SnapshotFile, Snapshots};
 pub(crate) use state_db::{Change, Item, Opened, StateDb};

@@ -91,7 +91,13 @@ impl Slots {
     /// When the record is longer than [`RECORD_BYTES_MAX`].
     pub(super) fn write(&self, sequence: u64, record: &[u8]) -> io::Result<()> {
         let offset = if sequence.is_multiple_of(2) { 0 } else { SLOT_BYTES as u64 };
-        self.file.write_all_at(&frame(sequence, record), offset)
+        let slot = frame(sequence, record);
+        fsutil::writing(&self.path, offset, slot.len(), || {
+            let mut old = vec![0; slot.len()];
+            self.file.read_exact_at(&mut old, offset)?;
+            Ok(old)
+        })?;
+        self.file.write_all_at(&slot, offset)
     }
 
     /// Makes what was written durable.
@@ -99,7 +105,7 @@ impl Slots {
         if trials::bug(Bug::BareSledFlush) {
             return Ok(());
         }
-        match self.file.sync_data() {
+        match fsutil::synced(&self.path, || self.file.sync_data()) {
             Err(_) if trials::bug(Bug::FsyncErrorIgnored) => Ok(()),
             synced => synced,
         }

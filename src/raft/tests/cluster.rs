@@ -79,7 +79,8 @@ impl Cluster {
         let expect = self.founders.len();
         let cluster = bootstrap::Options { address: address(name), join, expect };
         let path = self.node(name).folder.path().join("data");
-        let storage = recover::Options { path, name: name.to_owned(), disk_free_min: 0 };
+        let storage =
+            recover::Options { path, name: name.to_owned(), disk_free_min: 0, by_hand: None };
         let parts = parts(self.net.at(&address(name)), self.snapshot_entries);
         let options = Options { storage, cluster: Some(cluster), parts };
         let (replica, rest) = Replica::prepare(options).await.unwrap();
@@ -432,6 +433,7 @@ async fn a_replica_that_stopped_between_finding_and_joining_joins() {
         path: folder.path().join("data"),
         name: "b".to_owned(),
         disk_free_min: 0,
+        by_hand: None,
     };
     let (disk, mut identity) = recover::lock(&storage).unwrap();
     let node = identity.node;

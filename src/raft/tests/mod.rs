@@ -3,6 +3,7 @@
 mod cluster;
 mod members;
 mod net;
+mod sim;
 mod traps;
 
 use std::sync::Arc;
@@ -61,7 +62,8 @@ fn the_stores_pass_the_suite_of_openraft() {
 }
 
 fn storage_in(folder: &TempDir) -> recover::Options {
-    recover::Options { path: folder.path().join("data"), name: "a".to_owned(), disk_free_min: 0 }
+    let (path, name) = (folder.path().join("data"), "a".to_owned());
+    recover::Options { path, name, disk_free_min: 0, by_hand: None }
 }
 
 pub(super) async fn start(folder: &TempDir, snapshot_entries: u64) -> Replica {

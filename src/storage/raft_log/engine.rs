@@ -16,6 +16,7 @@
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use protobuf::well_known_types::BytesValue;
@@ -27,7 +28,7 @@ use super::super::fsutil;
 use super::super::hard_state::HardState;
 use super::super::panics::{self, Scope};
 use super::Record;
-use crate::trials::{self, Bug};
+use super::files::Files;
 
 const REGION: u64 = 1;
 const HARD_STATE: &[u8] = b"hard-state";
@@ -36,7 +37,7 @@ const PREFIX_BYTES: usize = 8 + 4;
 
 /// An open engine.
 pub(super) struct LogEngine {
-    engine: Engine,
+    engine: Engine<Files>,
     dir: PathBuf,
 }
 
@@ -120,7 +121,9 @@ impl LogEngine {
             enable_log_recycle: false,
             ..Config::default()
         };
-        let engine = match panics::catching(Scope::RaftEngine, || Engine::open(config)) {
+        let engine = match panics::catching(Scope::RaftEngine, || {
+            Engine::open_with_file_system(config, Arc::new(Files))
+        }) {
             Ok(Ok(engine)) => engine,
             Ok(Err(e)) if e.to_string().contains("another instance") => {
                 return Err(Error::new(Kind::InUse, Subject::RaftLog, Verb::Open, dir, e));
@@ -153,12 +156,7 @@ impl LogEngine {
     /// Writes a batch; with `sync` it is durable when this returns.
     pub(super) fn write(&self, batch: &mut Batch, sync: bool) -> Result<(), Failure> {
         (batch.records, batch.bytes) = (0, 0);
-        let unsynced = trials::bug(Bug::BareSledFlush) || trials::bug(Bug::FsyncErrorIgnored);
-        changing(|| self.engine.write(&mut batch.items, sync && !unsynced))?;
-        if trials::bug(Bug::FsyncErrorIgnored) {
-            drop(fsutil::sync_files(&self.dir));
-        }
-        Ok(())
+        changing(|| self.engine.write(&mut batch.items, sync)).map(drop)
     }
 
     /// Reads and checks one entry; the error says what is wrong with it. Only for the reader thread.

@@ -64,6 +64,8 @@ pub(super) struct Live {
     /// and as much more as fits. Each with the number of the operation that brought it.
     recent: VecDeque<(u64, Record)>,
     recent_bytes: usize,
+    /// The number of the last operation that is durable.
+    written: u64,
     /// Counts the times that entries were dropped.
     pub(super) epoch: u64,
     pub(super) queue: VecDeque<Queued>,
@@ -108,6 +110,12 @@ impl Live {
         range.start.max(self.first)..range.end.min(self.next)
     }
 
+    /// One past the highest index up to which all is durable.
+    pub(super) fn durable_end(&self) -> u64 {
+        let durable = self.recent.partition_point(|(number, _)| *number <= self.written);
+        self.recent.get(durable).map_or(self.next, |(_, record)| record.index)
+    }
+
     /// One past the highest index that only the disk has.
     pub(super) fn cold_end(&self) -> u64 {
         self.recent.front().map_or(self.next, |(_, record)| record.index)
@@ -136,8 +144,9 @@ impl Live {
         self.recent.iter().skip(skip).map(|(_, record)| record)
     }
 
-    /// Lets go of the oldest records that are written, down to the limit.
+    /// Notes what is durable, and lets go of the oldest of it, down to the limit.
     pub(super) fn evict(&mut self, written: u64, bytes_max: usize) {
+        self.written = written;
         while self.recent_bytes > bytes_max
             && self.recent.front().is_some_and(|(number, _)| *number <= written)
         {

@@ -15,7 +15,10 @@
 //! that error. What a failed fsync covered may or may not be on disk, and asking again could only
 //! turn that into a false yes.
 
+#[cfg(test)]
+mod by_hand;
 mod engine;
+mod files;
 mod live;
 mod open;
 mod reader;
@@ -33,6 +36,8 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 
+#[cfg(test)]
+pub(crate) use self::by_hand::{ByHand, Hands};
 use self::live::{Live, Operation};
 use self::reader::Reader;
 pub(crate) use self::types::{Damage, Done, LostTail, OnSync, Options, Record, Recovered, Stats};
@@ -59,6 +64,19 @@ struct Shared {
     work: Condvar,
     /// The queue has room again.
     room: Condvar,
+    /// In place of the log thread.
+    #[cfg(test)]
+    woken: Option<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl Shared {
+    fn wake(&self) {
+        self.work.notify_one();
+        #[cfg(test)]
+        if let Some(woken) = &self.woken {
+            woken();
+        }
+    }
 }
 
 impl RaftLog {
@@ -141,6 +159,11 @@ impl RaftLog {
         (live.first < live.next).then(|| live.next - 1)
     }
 
+    /// The highest index up to which all is durable, here or in what made the log be purged.
+    pub(crate) fn durable_index(&self) -> Option<u64> {
+        lock(&self.shared.live).durable_end().checked_sub(1)
+    }
+
     /// The vote saved last.
     pub(crate) fn vote(&self) -> Option<Bytes> {
         lock(&self.shared.live).vote.clone()
@@ -190,7 +213,7 @@ impl RaftLog {
 
     fn end(&mut self) {
         lock(&self.shared.live).closing = true;
-        self.shared.work.notify_all();
+        self.shared.wake();
         self.shared.room.notify_all();
         // The reader goes first, so that the log thread holds the engine alone and closes it.
         drop(self.reader.take());
@@ -215,7 +238,7 @@ impl RaftLog {
         let complete = live.queue.len() == live.wanted;
         drop(live);
         if was_empty || complete {
-            self.shared.work.notify_one();
+            self.shared.wake();
         }
     }
 

@@ -24,8 +24,14 @@ impl RaftLog {
         high_water: &Path,
         options: Options,
     ) -> Result<(RaftLog, Recovered), Error> {
+        #[cfg(test)]
+        let (woken, take_over) = options.by_hand.map(|h| (h.woken, h.take_over)).unzip();
+        #[cfg(test)]
+        let interval = woken.is_none().then_some(options.mark_interval);
+        #[cfg(not(test))]
+        let interval = Some(options.mark_interval);
         let (high_water, Mark { state: mark, slot_spoiled }) =
-            HighWater::open(high_water, options.mark_interval)?;
+            HighWater::open(high_water, interval)?;
         if !dir.is_dir() {
             return Err(Error::damaged(Subject::RaftLog, dir, "the folder is missing"));
         }
@@ -43,8 +49,13 @@ impl RaftLog {
             // The mark is newer: its vote is the one that was promised to others.
             live.vote.clone_from(&mark.vote);
         }
-        let shared =
-            Arc::new(Shared { live: Mutex::new(live), work: Condvar::new(), room: Condvar::new() });
+        let shared = Arc::new(Shared {
+            live: Mutex::new(live),
+            work: Condvar::new(),
+            room: Condvar::new(),
+            #[cfg(test)]
+            woken,
+        });
         let mut writer = Writer {
             shared: shared.clone(),
             engine,
@@ -59,6 +70,12 @@ impl RaftLog {
         };
         if recovered.damage.is_none() && recovered.lost_tail.is_none() {
             writer.first_sync(dir)?;
+        }
+        #[cfg(test)]
+        if let Some(take_over) = take_over {
+            take_over(super::by_hand::ByHand::new(writer));
+            let dir = dir.to_path_buf();
+            return Ok((RaftLog { shared, reader: Some(reader), writer: None, dir }, recovered));
         }
         let thread = std::thread::Builder::new()
             .name("raft-log".into())

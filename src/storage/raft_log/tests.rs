@@ -44,6 +44,37 @@ fn append(log: &RaftLog, records: Vec<Record>) {
     answer.recv().unwrap().unwrap();
 }
 
+#[test]
+fn what_is_on_its_way_to_the_disk_is_not_durable() {
+    let dir = scratch();
+    new_folder(dir.path());
+    let (handed, taken) = sync_channel(1);
+    let take_over = Box::new(move |by_hand| handed.send(by_hand).unwrap());
+    let by_hand = Some(Hands { woken: Box::new(|| {}), take_over });
+    let (log, _) = open_with(dir.path(), Options { by_hand, ..small() }).unwrap();
+    let mut thread: ByHand = taken.recv().unwrap();
+    let mut work = || {
+        let batch = thread.take().unwrap();
+        assert!(thread.work_off(batch));
+    };
+    let append = |indexes: Range<u64>| {
+        log.append(indexes.map(|index| record(index, 10)).collect(), Box::new(|_| {}));
+    };
+    append(1..5);
+    assert_eq!((log.last_index(), log.durable_index()), (Some(4), Some(0)));
+    work();
+    assert_eq!(log.durable_index(), Some(4));
+    // Others take the place of durable ones, and are not yet what those were.
+    log.truncate_after(Some(2), Box::new(|_| {}));
+    append(3..7);
+    assert_eq!((log.last_index(), log.durable_index()), (Some(6), Some(2)));
+    work();
+    assert_eq!(log.durable_index(), Some(6));
+    log.purge(6, Bytes::new(), Box::new(|_| {}));
+    work();
+    assert_eq!((log.last_index(), log.durable_index()), (None, Some(6)));
+}
+
 /// What a log has to hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Model {

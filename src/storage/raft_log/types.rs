@@ -33,6 +33,9 @@ pub(crate) struct Options {
     pub(crate) mark_interval: Duration,
     /// See [`OnSync`].
     pub(crate) on_sync: OnSync,
+    /// Who does the log thread's work instead of it.
+    #[cfg(test)]
+    pub(crate) by_hand: Option<super::Hands>,
 }
 
 impl Default for Options {
@@ -42,6 +45,8 @@ impl Default for Options {
             tail_bytes_max: 1 << 20,
             mark_interval: Duration::from_millis(100),
             on_sync: Box::new(|_, _, _| {}),
+            #[cfg(test)]
+            by_hand: None,
         }
     }
 }

@@ -81,12 +81,21 @@ impl Writer {
             }
             live = wait(&self.shared.work, live);
         }
-        live = self.gather(live);
-        let taken = live.take(BATCH_BYTES_MAX);
+        drop(self.gather(live));
+        Some(self.take_waiting())
+    }
+
+    /// Takes what waits, up to the size of one batch.
+    pub(super) fn take_waiting(&mut self) -> Vec<Queued> {
+        let mut live = lock(&self.shared.live);
+        let mut taken = live.take(BATCH_BYTES_MAX);
         self.hint.clone_from(&live.committed);
         drop(live);
         self.shared.room.notify_all();
-        Some(taken)
+        if trials::bug(Bug::AckBeforeFsync) {
+            answer_early(&mut taken);
+        }
+        taken
     }
 
     /// Those who were told at the last sync are about to come back, while those who came too late
@@ -111,10 +120,7 @@ impl Writer {
     }
 
     /// Writes, syncs, tells. Whether the engine may be used any more.
-    fn work_off(&mut self, mut taken: Vec<Queued>) -> bool {
-        if trials::bug(Bug::AckBeforeFsync) {
-            answer_early(&mut taken);
-        }
+    pub(super) fn work_off(&mut self, taken: Vec<Queued>) -> bool {
         let begun = Instant::now();
         let last = taken.last().map_or(0, |queued| queued.number);
         let written = self.write(&taken);
@@ -217,7 +223,7 @@ impl Writer {
     /// Gives purged space back. That it fails costs space and nothing else, and the next purge
     /// tries again; but a failed sync is fatal here as everywhere. Whether the engine may be used
     /// any more.
-    fn reclaim(&self) -> bool {
+    pub(super) fn reclaim(&self) -> bool {
         let result = trials::at(Place::PurgeAfter)
             .map_err(|cause| Failure { cause, fatal: false })
             .and_then(|()| self.engine.reclaim());
@@ -233,7 +239,7 @@ impl Writer {
         true
     }
 
-    fn finish(mut self, usable: bool) {
+    pub(super) fn finish(mut self, usable: bool) {
         let live = lock(&self.shared.live);
         let unchanged = live.committed == self.state.committed;
         let idle = unchanged || live.held.is_some() || live.failed.is_some();
@@ -265,7 +271,7 @@ struct Written {
     bytes: usize,
 }
 
-fn is_purge(operation: &io::Result<Operation>) -> bool {
+pub(super) fn is_purge(operation: &io::Result<Operation>) -> bool {
     matches!(operation, Ok(Operation::Purge { .. } | Operation::Reset { .. }))
 }
 
@@ -282,7 +288,7 @@ fn failure(live: &mut Live, cause: &io::Error) -> (io::ErrorKind, String) {
 }
 
 /// Answers what is still queued when the log thread ends, even if by a panic: nobody waits for ever.
-struct Gone(Arc<Shared>);
+pub(super) struct Gone(pub(super) Arc<Shared>);
 
 impl Drop for Gone {
     fn drop(&mut self) {

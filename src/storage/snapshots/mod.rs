@@ -141,7 +141,7 @@ impl Snapshots {
     fn publish(&self, temporary: &Path, file: &SnapshotFile) -> Result<(), Error> {
         let io = |e| Error::io(Subject::Snapshot, Verb::Write, &file.path, &e);
         trials::at(Place::SnapshotRenameBefore).map_err(io)?;
-        fs::rename(temporary, &file.path).map_err(io)?;
+        fsutil::rename(temporary, &file.path).map_err(io)?;
         trials::at(Place::SnapshotRenameAfter).map_err(io)?;
         if trials::bug(Bug::PurgeBeforeSnapshot) {
             return Ok(());

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::super::codec;
 use super::super::error::{Error, Subject, Verb};
+use super::super::fsutil;
 use super::format::{self, BLOCK, BLOCK_BYTES_MAX, FOOTER, FileHash, MAGIC, META_BYTES_MAX};
 use super::{SnapshotFile, Snapshots, measure, reader};
 use crate::trials::{self, Bug};
@@ -22,6 +23,7 @@ static NEXT_TEMPORARY: AtomicU64 = AtomicU64::new(0);
 struct Temporary {
     file: File,
     path: PathBuf,
+    written: u64,
 }
 
 impl Temporary {
@@ -30,7 +32,7 @@ impl Temporary {
         let path = snapshots.dir.join(format!("{number}.tmp"));
         let file = File::options().write(true).create(true).truncate(true).open(&path);
         let file = file.map_err(|e| Error::io(Subject::Snapshot, Verb::Write, &path, &e))?;
-        Ok(Temporary { file, path })
+        Ok(Temporary { file, path, written: 0 })
     }
 
     fn error(&self, verb: Verb, cause: &io::Error) -> Error {
@@ -41,13 +43,17 @@ impl Temporary {
         if trials::bug(Bug::PurgeBeforeSnapshot) {
             return Ok(());
         }
-        self.file.sync_all().map_err(|e| self.error(Verb::Sync, &e))
+        let synced = fsutil::synced(&self.path, || self.file.sync_all());
+        synced.map_err(|e| self.error(Verb::Sync, &e))
     }
 }
 
 impl Write for Temporary {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        fsutil::writing(&self.path, self.written, bytes.len(), || Ok(Vec::new()))?;
+        let written = self.file.write(bytes)?;
+        self.written += written as u64;
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -212,7 +218,8 @@ impl Incoming {
 
     /// Adds the next bytes of the file.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.temporary.file.write_all(bytes).map_err(|e| self.temporary.error(Verb::Write, &e))
+        let written = self.temporary.write_all(bytes);
+        written.map_err(|e| self.temporary.error(Verb::Write, &e))
     }
 
     /// Verifies what arrived from its first byte to its last and keeps it, durably. A snapshot that
