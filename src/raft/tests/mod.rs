@@ -3,7 +3,7 @@
 mod cluster;
 mod members;
 mod net;
-mod sim;
+pub(super) mod sim;
 mod traps;
 
 use std::sync::Arc;

@@ -60,7 +60,7 @@ pub(super) fn shown(view: &View) -> Groups {
     let groups = view.groups().map(|group| {
         let metrics = group.families().find(|family| family.name() == "m");
         let shown = Shown {
-            metrics: metrics.map(|family| Bytes::copy_from_slice(family.metrics())),
+            metrics: metrics.map(|family| Bytes::copy_from_slice(&family.metrics())),
             succeeded: group.times.succeeded.map(|at| at.0),
             failed: group.times.failed.map(|at| at.0),
         };
