@@ -90,7 +90,8 @@ impl Service {
             members: Some(convert::membership_to_pb(metrics.membership_config.membership())),
             leader_id: metrics.current_leader.unwrap_or(0),
             term: metrics.current_term,
-            last_log_index: running.log.last_index().unwrap_or(0),
+            // Others hold this disk to it, so what is still on its way there must not count.
+            last_log_index: running.log.durable_index().unwrap_or(0),
             applied_index: position.index().unwrap_or(0),
             digest: view.digest().to_be_bytes().to_vec().into(),
             known_index: running.known_index(route.from),

@@ -57,6 +57,8 @@ pub(super) struct Live {
     pub(super) first: u64,
     /// One past the highest index.
     pub(super) next: u64,
+    /// One past the highest index that is durable, unless the log ends before.
+    pub(super) durable_next: u64,
     pub(super) vote: Option<Bytes>,
     pub(super) committed: Option<Bytes>,
     pub(super) marker: Option<Bytes>,
@@ -84,6 +86,7 @@ impl Live {
         Live {
             first: state.first,
             next: state.next,
+            durable_next: state.next,
             vote: state.vote.clone(),
             committed: state.committed.clone(),
             marker: state.marker.clone(),

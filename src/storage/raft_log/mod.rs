@@ -141,6 +141,13 @@ impl RaftLog {
         (live.first < live.next).then(|| live.next - 1)
     }
 
+    /// The highest index in the log that is durable: what others may hold this disk to.
+    pub(crate) fn durable_index(&self) -> Option<u64> {
+        let live = lock(&self.shared.live);
+        let next = live.durable_next.min(live.next);
+        (live.first < next).then(|| next - 1)
+    }
+
     /// The vote saved last.
     pub(crate) fn vote(&self) -> Option<Bytes> {
         lock(&self.shared.live).vote.clone()

@@ -123,6 +123,7 @@ impl Writer {
         match written {
             Ok(Written { synced, records, bytes }) => {
                 live.evict(last, self.tail_bytes_max);
+                live.durable_next = self.state.next;
                 let operations = taken.len() + live.queue.len();
                 drop(live);
                 for queued in taken {
