@@ -317,6 +317,7 @@ fn done_is_called_in_order_and_waiting_operations_share_one_sync() {
     let wrong = order.clone();
     log.append(vec![record(500, 1)], Box::new(move |r| lock(&wrong).push((500, r.is_ok()))));
     assert_eq!(log.last_index(), Some(100), "readable before it is durable");
+    assert_eq!(log.durable_index(), Some(0), "nobody may hold this disk to the others yet");
     assert_eq!(log.read(0..200, usize::MAX).unwrap().len(), 101);
     let (done, answer) = waiting();
     log.save_vote(Bytes::from_static(b"v"), done);
@@ -325,6 +326,7 @@ fn done_is_called_in_order_and_waiting_operations_share_one_sync() {
     answer.recv().unwrap().unwrap();
     let expected: Vec<_> = (1..=100).map(|i| (i, true)).chain([(500, false)]).collect();
     assert_eq!(*lock(&order), expected);
+    assert_eq!(log.durable_index(), Some(100));
     log.close();
     assert_eq!(*lock(&syncs), vec![(1, 10), (100, 1000)]);
 }
