@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 
 use crate::tools;
 
-/// Small enough to fill within a second, large enough for what a run stores.
-const MEBIBYTES: u32 = 384;
+/// Large enough for what a run stores; what is not written takes no space.
+const MEBIBYTES: u32 = 1024;
 const FILLER: &str = "filler";
 
 /// The disk of one replica.
@@ -63,9 +63,28 @@ impl Disk {
         self.folder.join("data")
     }
 
-    /// A folder beside the data, on the same disk.
+    /// A file beside the data, on the same disk.
     pub(crate) fn beside(&self, name: &str) -> PathBuf {
         self.folder.join(name)
+    }
+
+    /// A place for a copy of the data, on another disk.
+    pub(crate) fn elsewhere(&self) -> PathBuf {
+        self.folder.with_extension("copy")
+    }
+
+    /// Deletes what replicas that began anew have left for inspection, if space becomes short.
+    pub(crate) fn tidy(&self) {
+        let half = u64::from(MEBIBYTES) << 19;
+        if self.image.is_none() || self.free_bytes() > half {
+            return;
+        }
+        for entry in std::fs::read_dir(self.data()).into_iter().flatten().flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name.starts_with("set-aside-") || name.starts_with("state.damaged-") {
+                drop(std::fs::remove_dir_all(entry.path()));
+            }
+        }
     }
 
     fn mount(&self) -> Result<(), String> {

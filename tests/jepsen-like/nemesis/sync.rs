@@ -22,6 +22,7 @@ impl Failing {
 
 impl Nemesis for Failing {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
+        world.needs_shim().map_err(Trouble::Lacking)?;
         self.hit.choose(world)?;
         world.excuse(self.hit.holder, &self.hit.on);
         for number in &self.hit.on {
@@ -73,6 +74,7 @@ impl Slow {
 
 impl Nemesis for Slow {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
+        world.needs_shim().map_err(Trouble::Lacking)?;
         self.hit.choose(world)?;
         for number in &self.hit.on {
             world.switch(*number).slow(self.milliseconds);

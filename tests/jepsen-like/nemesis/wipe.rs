@@ -44,9 +44,6 @@ impl Nemesis for Wipe {
     }
 }
 
-/// The name of the older copy, beside the data.
-const COPY: &str = "yesterday";
-
 /// A copy is taken, time passes, and the replica starts with the copy.
 pub(super) struct OldDisk {
     hit: Hit,
@@ -66,7 +63,7 @@ impl Nemesis for OldDisk {
         self.copied_at = world.status(number).map_or(0, |status| status.applied);
         world.kill(self.hit.holder, &[number]);
         let disk = &world.replicas[number].disk;
-        let copy = disk.beside(COPY);
+        let copy = disk.elsewhere();
         if copy.exists() {
             std::fs::remove_dir_all(&copy).map_err(|err| err.to_string())?;
         }
@@ -93,7 +90,7 @@ impl Nemesis for OldDisk {
         world.kill(self.hit.holder, &[number]);
         world.wipe(number)?;
         let disk = &world.replicas[number].disk;
-        std::fs::rename(disk.beside(COPY), disk.data()).map_err(|err| err.to_string())?;
+        disk::copy(&disk.elsewhere(), &disk.data())?;
         world.revive(self.hit.holder, &[number]);
         Ok(())
     }

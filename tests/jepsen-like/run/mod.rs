@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::artifacts;
 use crate::checkers::{self, Digest, Due, Evidence, Resources, Usage};
 use crate::places;
-use crate::plans;
+use crate::plans::{self, Plan};
 use crate::replica::status;
 use crate::schedule::{Schedule, Step};
 use crate::tools::{self, say};
@@ -178,29 +178,36 @@ impl Trial<'_> {
 
     /// What the run must have had.
     fn due(&self, nothing_injected: bool) -> Due {
-        let plan = plans::named(&self.schedule.nemesis);
         let operations = self.schedule.seconds * u64::from(self.schedule.operations_per_second);
+        // Of what was tried; during the faults most of it may fail.
+        let acknowledged = if self.kind == Kind::Reads { 1 } else { operations / 50 };
+        let calm = Due { acknowledged, scrapes: 1, ..Due::default() };
+        if nothing_injected {
+            return calm;
+        }
+        let Some(plan) = plans::named(&self.schedule.nemesis) else {
+            return Due { faults: 1, ..calm };
+        };
         Due {
-            // Of what was tried; during the faults most of it may fail.
-            acknowledged: if self.kind == Kind::Reads { 1 } else { operations / 50 },
-            acknowledged_in_faults: u64::from(self.goes_on() && !nothing_injected),
-            scrapes: 1,
-            faults: u64::from(!nothing_injected),
-            leader_changes: u64::from(plan.is_some_and(|plan| plan.moves_lead)),
-            // Where little is written, the log may still hold everything.
-            snapshots_installed: u64::from(
-                self.kind != Kind::Reads && plan.is_some_and(|plan| plan.sends_snapshot),
-            ),
+            acknowledged_in_faults: u64::from(self.goes_on(plan)),
+            faults: 1,
+            leader_changes: u64::from(plan.moves_lead),
+            // Where few entries are written, the log may still hold everything.
+            snapshots_installed: u64::from(plan.sends_snapshot && self.is_small()),
+            ..calm
         }
     }
 
     /// Whether changes are acknowledged during the faults, if they last long enough for an election
     /// and small pushes are made all the time.
-    fn goes_on(&self) -> bool {
+    fn goes_on(&self, plan: &Plan) -> bool {
         let long = |step: &Step| step.for_ms >= LONG_MS;
-        plans::named(&self.schedule.nemesis).is_some_and(|plan| plan.goes_on)
-            && self.schedule.steps.iter().any(long)
-            && !matches!(self.kind, Kind::Large | Kind::Reads)
+        plan.goes_on && self.schedule.steps.iter().any(long) && self.is_small()
+    }
+
+    /// Whether small changes are pushed all the time.
+    fn is_small(&self) -> bool {
+        !matches!(self.kind, Kind::Large | Kind::Reads)
     }
 
     /// What the replicas did wrong, whatever the clients saw of it.

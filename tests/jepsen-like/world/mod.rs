@@ -79,6 +79,7 @@ pub(crate) struct World {
     /// Why the place is not namespaces.
     no_namespaces: Option<String>,
     no_disks: Option<String>,
+    has_shim: bool,
     switches: Vec<Switch>,
     clock_library: Option<PathBuf>,
     folder: PathBuf,
@@ -106,7 +107,7 @@ impl World {
         let all = setup.replicas + setup.spares;
         let no_disks = Disk::can_mount().err();
         let (place, no_namespaces) = Place::new(&sweep::run_name(pid), all);
-        let shim = if setup.shim { Some(Shim::build(&folder)?) } else { None };
+        let shim = if setup.shim { Shim::build(&folder).ok() } else { None };
         let clock_library = if setup.clock { find_clock_library() } else { None };
         let mut world = World {
             replicas: Vec::new(),
@@ -115,6 +116,7 @@ impl World {
             epoch: Instant::now(),
             no_namespaces,
             no_disks,
+            has_shim: shim.is_some(),
             switches: Vec::new(),
             clock_library,
             folder,
@@ -227,6 +229,7 @@ impl World {
         if self.replicas[number].runs() || !self.replicas[number].down.is_empty() {
             return;
         }
+        self.replicas[number].disk.tidy();
         let join: Vec<String> =
             (0..self.founders).map(|other| self.place.peer(other).to_string()).collect();
         let mut command = self.place.command(number, Path::new(env!("CARGO_BIN_EXE_quorumgate")));
@@ -355,6 +358,11 @@ impl World {
 
     pub(crate) fn no_namespaces(&self) -> Option<&str> {
         self.no_namespaces.as_deref()
+    }
+
+    /// Whether fsync can be made to fail; if not, what is missing for that.
+    pub(crate) fn needs_shim(&self) -> Result<(), String> {
+        if self.has_shim { Ok(()) } else { Err("a C compiler".to_owned()) }
     }
 
     pub(crate) fn switch(&self, number: usize) -> &Switch {
