@@ -1,6 +1,6 @@
 //! A disk that is new, a disk that is old, and a snapshot that is altered on its way to a new disk.
 
-use super::whom::Hit;
+use super::whom::{Hit, Whom};
 use super::{Nemesis, Struck, Trouble};
 use crate::disk;
 use crate::place::shape::Shape;
@@ -19,7 +19,10 @@ impl Wipe {
 impl Nemesis for Wipe {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         self.hit.choose(world)?;
-        world.disk_to_spare()?;
+        // A schedule that names a replica means it, whatever else is away.
+        if !matches!(self.hit.aim.whom, Whom::Number(_)) {
+            world.disk_to_spare()?;
+        }
         world.kill(self.hit.holder, &self.hit.on);
         for number in &self.hit.on {
             world.wipe(*number)?;
