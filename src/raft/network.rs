@@ -91,11 +91,12 @@ impl Connection {
     /// Where the target is by the membership of now: openraft keeps a connection for as long as its
     /// target is a member, also when that comes back at another address.
     fn peer(&self, lane: Lane) -> Arc<dyn Peer> {
-        let metrics = self.quorum.get().map(|metrics| metrics.borrow_watched().clone());
-        let member = metrics
-            .as_ref()
-            .and_then(|metrics| metrics.membership_config.membership().get_node(&self.target));
-        self.peers.at(member.map_or(&self.address, |member| &member.address), lane)
+        let address = self.quorum.get().and_then(|metrics| {
+            let metrics = metrics.borrow_watched();
+            let member = metrics.membership_config.membership().get_node(&self.target)?;
+            Some(member.address.clone())
+        });
+        self.peers.at(address.as_ref().unwrap_or(&self.address), lane)
     }
 
     fn call(&self, timeout: Duration) -> Call {
