@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     pub(crate) member: Member,
     pub(crate) cluster: [u8; 16],
     pub(crate) initialized: bool,
+    /// Whether a cluster of which it holds nothing may know its node id.
+    pub(crate) adopted: bool,
     /// Whether it follows a leader.
     pub(crate) led: bool,
     /// What it knows to be durable on whoever asked.
@@ -68,6 +70,8 @@ pub(crate) enum Decision {
     Form(BTreeMap<u64, Member>),
     /// Become a part of that cluster.
     Join([u8; 16]),
+    /// Begin anew: of the cluster that this replica waited for nobody has anything.
+    Renew,
     /// Nothing yet, for this reason.
     Wait(String),
 }
@@ -128,6 +132,7 @@ fn seen_from_pb(pb: v1::IdentifyResponse) -> Result<Seen, CallError> {
         member: Member { name: pb.name, address: pb.address },
         cluster,
         initialized: pb.initialized,
+        adopted: pb.adopted,
         led: pb.leader_id != 0,
         known_index: pb.known_index,
         members: pb.members.iter().flat_map(|m| &m.members).map(|member| member.node_id).collect(),
@@ -150,7 +155,12 @@ pub(crate) fn decide(me: &Seen, round: &Round) -> Decision {
     }
     match may_form(me, round) {
         Err(reason) => Decision::Wait(reason),
+        Ok(_) if me.adopted => Decision::Renew,
         Ok(all) => {
+            // Its node id changes, and a cluster with the old one among its voters would lack it.
+            if let Some(other) = all.iter().find(|seen| seen.adopted) {
+                return Decision::Wait(format!("waiting for {} to begin anew", other.member.name));
+            }
             let first = all.iter().min_by_key(|seen| &seen.member.name);
             match first.filter(|first| first.node != me.node) {
                 Some(first) => {
@@ -212,6 +222,7 @@ mod tests {
             member: Member { name: name.to_owned(), address: format!("{name}:1") },
             cluster: NO_CLUSTER,
             initialized: false,
+            adopted: false,
             led: false,
             known_index: 0,
             members: BTreeSet::new(),
@@ -255,6 +266,19 @@ mod tests {
         waits(&me, &round([adopted]), "2 of 3 replicas");
         let other = Seen { node: 4, cluster: [8; 16], ..there.clone() };
         waits(&me, &round([there, other]), "different clusters");
+    }
+
+    /// Power was cut while a first cluster was being formed, and nothing of it is left but its id.
+    #[test]
+    fn who_waited_for_another_cluster_begins_anew_before_one_is_formed() {
+        let (a, b, c) = (seen(1, "a", ALL), seen(2, "b", ALL), seen(3, "c", ALL));
+        let adopted = Seen { adopted: true, ..b };
+        waits(&a, &round([adopted.clone(), c.clone()]), "waiting for b to begin anew");
+        assert_eq!(decide(&adopted, &round([a.clone(), c.clone()])), Decision::Renew);
+        // As long as one is missing, it may be the one that has something of that cluster.
+        waits(&adopted, &round([a.clone()]), "2 of 3 replicas");
+        let first = Seen { adopted: true, ..a };
+        assert_eq!(decide(&first, &round([adopted, c])), Decision::Renew);
     }
 
     #[test]

@@ -70,6 +70,7 @@ impl Service {
             bootstrap_expect: u32::try_from(lobby.me.expect).unwrap_or(u32::MAX),
             version: BuildInfo::current().version.to_owned(),
             batch_format_max: BATCH_FORMAT,
+            adopted: lobby.me.adopted,
             ..v1::IdentifyResponse::default()
         };
         let Ok(running) = self.replica.running() else {

@@ -45,6 +45,7 @@ pub(crate) async fn prepare(
         member: Member { name: identity.name.clone(), address },
         cluster: NO_CLUSTER,
         initialized: false,
+        adopted: identity.cluster != NO_CLUSTER,
         led: false,
         known_index: 0,
         members: BTreeSet::new(),
@@ -341,8 +342,8 @@ impl Starting {
             self.remember(&round, &decision);
             match decision {
                 Decision::Wait(_) => tokio::time::sleep(LOOK_INTERVAL).await,
-                // It waited for another cluster, and may even have voted there.
-                Decision::Form(_) if identity.cluster != NO_CLUSTER => self.renew(&mut identity)?,
+                // It may even have voted there.
+                Decision::Renew => self.renew(&mut identity)?,
                 Decision::Join(cluster) if ![NO_CLUSTER, cluster].contains(&identity.cluster) => {
                     self.renew(&mut identity)?;
                 }
@@ -366,6 +367,7 @@ impl Starting {
     }
 
     fn belong(self, running: Running, options: bootstrap::Options) {
+        self.replica.change_lobby(|lobby| lobby.me.adopted = true);
         self.replica.set_running(running);
         self.replica.watch_raft();
         tokio::spawn(join(self.replica, self.parts, options, false));
@@ -377,6 +379,7 @@ impl Starting {
             Decision::Wait(reason) => reason.clone(),
             Decision::Form(members) => format!("forming a cluster of {}", members.len()),
             Decision::Join(_) => "joining the cluster".to_owned(),
+            Decision::Renew => "the cluster that was to be joined is gone".to_owned(),
         };
         self.replica.change_lobby(|lobby| {
             let blank = round.seen.values().filter(|seen| !seen.initialized);
@@ -398,6 +401,7 @@ impl Starting {
         self.replica.change_lobby(|lobby| {
             lobby.standing = None;
             lobby.me.node = node;
+            lobby.me.adopted = false;
             lobby.me.sees = BTreeSet::from([node]);
             lobby.invited_to = None;
         });

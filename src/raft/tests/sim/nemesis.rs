@@ -166,7 +166,9 @@ impl Nemesis {
     fn damage(&self) -> bool {
         let index = self.world.chance.index(NODES);
         // Only where the others have all of it.
-        let whole = (0..NODES).all(|other| other == index || self.world.replica(other).is_some());
+        let holds = |other: usize| self.world.nodes()[other].known_as.is_some();
+        let runs = |other: usize| self.world.replica(other).is_some();
+        let whole = (0..NODES).all(|other| other == index || (holds(other) && runs(other)));
         if !whole || self.world.nodes()[index].lives == 0 {
             return false;
         }

@@ -130,12 +130,6 @@ impl SimNet {
             }
         }
     }
-
-    /// Whether a message comes again, and after what time.
-    fn repeats(&self) -> Option<Duration> {
-        let weather = self.lock().weather;
-        self.chance.permille(weather.repeated).then(|| self.chance.millis(1, 1500))
-    }
 }
 
 struct Seat {
@@ -174,6 +168,14 @@ impl Link {
         there.filter(|(_, life)| life.goes_on()).ok_or_else(nobody)
     }
 
+    /// Whether a message that is sent now comes again, and after what time. What a process goes on to
+    /// say after its end was never sent.
+    fn repeats(&self) -> Option<Duration> {
+        let (chance, weather) = (&self.net.chance, self.net.lock().weather);
+        let again = chance.permille(weather.repeated) && self.life.goes_on();
+        again.then(|| chance.millis(1, 1500))
+    }
+
     /// Carries a question there, and its answer back unless who answers has ended meanwhile.
     async fn carry<A, F>(self, answer: impl FnOnce(Service) -> F) -> Result<A, CallError>
     where
@@ -202,7 +204,7 @@ impl Link {
     {
         self.net.lock().calls += 1;
         let route = call.route;
-        if repeatable && let Some(after) = self.net.repeats() {
+        if repeatable && let Some(after) = self.repeats() {
             let (link, question, answer) = (self.clone(), carried(question), answer.clone());
             tokio::spawn(async move {
                 tokio::time::sleep(after).await;
@@ -250,7 +252,7 @@ impl Link {
     }
 
     fn repeat_append(&self, route: Route, request: &v1::AppendRequest) {
-        let Some(after) = self.net.repeats() else { return };
+        let Some(after) = self.repeats() else { return };
         let (link, request) = (self.clone(), carried(request));
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
