@@ -16,6 +16,7 @@ mod disk_space;
 mod error;
 mod health;
 mod housekeeping;
+mod join;
 mod leader;
 mod log_meter;
 mod log_store;
