@@ -1,6 +1,6 @@
 //! Deliberate mistakes, and places to fail at, for the tests that must notice them.
 //!
-//! Only a build with the feature `trials` has any of it; in all others [`bug`] is false and [`at`] is
+//! Only a build with the feature `trials` has any of it; in all others `bug` is false and `at` is
 //! nothing, and the compiler leaves both out. One mistake is chosen by the environment,
 //! `QUORUMGATE_BUG=local-read`. Places are chosen as the crate `fail` has it,
 //! `FAILPOINTS='log-fsync-before=1%panic;purge=sleep(50)'`: `panic` ends the process at once, as
