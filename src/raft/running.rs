@@ -188,9 +188,10 @@ impl Running {
         self.raft.metrics().borrow_watched().clone()
     }
 
-    /// Whether it holds a part of its cluster's log.
+    /// Whether a part of its cluster's log is durable here. What is only in memory may be gone after a
+    /// power cut, and others must not join a cluster that nobody has then.
     pub(crate) fn initialized(&self) -> bool {
-        self.log.last_index().is_some() || self.machine.position().applied.is_some()
+        self.log.durable_index().is_some() || self.machine.position().applied.is_some()
     }
 
     /// Up to where the log is durable and known to be committed. What is beyond may still be lost in
