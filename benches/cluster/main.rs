@@ -43,7 +43,7 @@ use std::process::Command;
 
 use common::figure::Figure;
 use common::table::{Cell, Table, write_json};
-use common::{Effort, bench_folder};
+use common::{Effort, bench_folder, values};
 use servers::machine;
 use trio::{Program, Trio};
 
@@ -62,12 +62,6 @@ fn main() {
     println!();
     tables.iter().for_each(Table::print);
     write_json(&bench_folder().join("cluster.json"), &about, &tables);
-}
-
-/// What follows `--name=` on the command line, each time.
-fn values(name: &str) -> Vec<String> {
-    let prefix = format!("--{name}=");
-    std::env::args().filter_map(|arg| arg.strip_prefix(&prefix).map(str::to_owned)).collect()
 }
 
 /// What is measured beside us, and how it is called.

@@ -15,6 +15,12 @@ pub(crate) fn bench_folder() -> PathBuf {
     folder
 }
 
+/// What follows `--name=` on the command line, each time.
+pub(crate) fn values(name: &str) -> Vec<String> {
+    let prefix = format!("--{name}=");
+    std::env::args().filter_map(|arg| arg.strip_prefix(&prefix).map(str::to_owned)).collect()
+}
+
 /// How much time to spend. `--quick` shows that everything works; its figures mean little.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effort {

@@ -6,6 +6,7 @@
 //! before anything is on disk; quorumgate always after. See `docs/performance.md`.
 //!
 //! Without `--bench`, which `cargo bench` passes, it does nothing; `--quick` only shows that it works.
+//! To try something: `--only=100k` measures with this much stored alone.
 
 #![expect(
     clippy::unwrap_used,
@@ -36,7 +37,7 @@ mod common;
 mod servers;
 
 use common::table::{Cell, Table, write_json};
-use common::{Effort, bench_folder};
+use common::{Effort, bench_folder, values};
 use memory::Memory;
 use process::{Checks, Original, Server};
 use servers::machine;
@@ -64,16 +65,20 @@ async fn measure(effort: Effort) -> Vec<Table> {
     let mut pushes = pushes::table();
     let mut scrapes = scrapes::table();
     let mut memory = memory::table();
+    let only = values("only");
     for layout in LAYOUTS {
-        if effort == Effort::Quick && layout.series() > 10_000 {
+        let skipped = effort == Effort::Quick && layout.series() > 10_000;
+        if skipped || !(only.is_empty() || only.iter().any(|name| name == layout.name)) {
             continue;
         }
         progress(&format!("{} series stored", layout.name));
         measure_layout(layout, effort, [&mut pushes, &mut scrapes, &mut memory]).await;
     }
-    progress("durable pushes");
     let mut tables = vec![pushes, scrapes, memory];
-    tables.extend(durable::measure(effort).await);
+    if only.is_empty() {
+        progress("durable pushes");
+        tables.extend(durable::measure(effort).await);
+    }
     tables
 }
 

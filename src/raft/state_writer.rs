@@ -20,7 +20,12 @@ use crate::storage::{self, Folder, StateDb};
 use super::machine::{Machine, Position};
 
 /// How long changes are collected before they are written.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_millis(50);
+/// The same behind a write of many: sled keeps a copy of a page for every change until a write is
+/// done, and what is freed then leaves holes between what stays.
+const INTERVAL_OF_MANY: Duration = Duration::from_millis(5);
+/// Changes that are many.
+const MANY: usize = 256;
 /// How long a failed database is left alone before it is written anew.
 const RECREATE_PAUSE: Duration = Duration::from_secs(10);
 /// How many times its size sled may take on disk until it has cleaned up.
@@ -131,13 +136,15 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, orders: &Receiver<Order>) {
+        let mut written = 0;
         loop {
-            let order = orders.recv_timeout(INTERVAL);
+            let interval = if written < MANY { INTERVAL } else { INTERVAL_OF_MANY };
+            let order = orders.recv_timeout(interval);
             if matches!(order, Ok(Order::StartAnew)) {
                 self.db = None;
                 self.retry_at = Instant::now();
             }
-            self.write();
+            written = self.write();
             match order {
                 Ok(Order::Checkpoint(done)) => {
                     self.flush();
@@ -149,24 +156,34 @@ impl Thread {
         }
     }
 
-    fn write(&mut self) {
-        let Some(db) = &mut self.db else { return self.recreate() };
+    /// Writes what has changed and tells how much that was.
+    fn write(&mut self) -> usize {
+        let Some(db) = &mut self.db else {
+            self.recreate();
+            return 0;
+        };
         if self.machine.position().index() != self.taken {
             let changes = self.machine.take_changes();
             self.pending.extend(changes.dirty.into_items());
             self.pending.extend([position_item(&changes.position)]);
             self.taken = changes.position.index();
         }
-        let bytes = self.pending.values().flatten().map(Vec::len).sum::<usize>() as u64;
-        // sled writes a small item together with its neighbours, which may be all there is.
-        let bytes = bytes.saturating_add(self.machine.view().state_bytes());
-        if self.pending.is_empty() || !has_room(&self.folder, self.disk_free_min, bytes) {
-            return;
-        }
-        let items = std::mem::take(&mut self.pending).into_iter().collect();
-        if let Err(err) = db.write(items) {
+        let count = self.pending.len();
+        let written = if count == 0 {
+            db.tidy()
+        } else {
+            let bytes = self.pending.values().flatten().map(Vec::len).sum::<usize>() as u64;
+            // sled writes a small item together with its neighbours, which may be all there is.
+            let bytes = bytes.saturating_add(self.machine.view().state_bytes());
+            if !has_room(&self.folder, self.disk_free_min, bytes) {
+                return 0;
+            }
+            db.write(std::mem::take(&mut self.pending).into_iter().collect())
+        };
+        if let Err(err) = written {
             self.give_up(&err);
         }
+        count
     }
 
     fn flush(&mut self) {

@@ -81,6 +81,8 @@ pub(crate) struct StateDb {
     files: Files,
     mark: Slots,
     book: Book,
+    /// Changes written since it was last tidied.
+    garbage: usize,
     failed: Option<String>,
 }
 
@@ -145,7 +147,21 @@ impl StateDb {
             db.flush().map_err(|e| e.to_string())?;
             free_garbage(count);
             Ok(())
-        })
+        })?;
+        self.garbage += count;
+        Ok(())
+    }
+
+    /// Frees what the last writes left behind and could not free at once, because a thread of sled's
+    /// was still busy with it. For when there is nothing to write; costs nothing a second time.
+    pub(crate) fn tidy(&mut self) -> Result<(), Error> {
+        match std::mem::take(&mut self.garbage) {
+            0 => Ok(()),
+            changes => self.run(Verb::Write, |_| {
+                free_garbage(changes);
+                Ok(())
+            }),
+        }
     }
 
     /// Makes everything written so far durable.
@@ -232,7 +248,7 @@ fn read(files: &Files) -> Result<(StateDb, Vec<Item>), Unusable> {
     book.verify(flushed).map_err(damaged)?;
     files.sync_names().map_err(Unusable::Refused)?;
     let db = Some(std::mem::ManuallyDrop::into_inner(db));
-    Ok((StateDb { db, files: files.clone(), mark, book, failed: None }, items))
+    Ok((StateDb { db, files: files.clone(), mark, book, garbage: 0, failed: None }, items))
 }
 
 fn make(files: &Files) -> Result<StateDb, Error> {
@@ -243,7 +259,7 @@ fn make(files: &Files) -> Result<StateDb, Error> {
     })?;
     files.sync_names()?;
     let book = Book::default();
-    Ok(StateDb { db: Some(db), files: files.clone(), mark, book, failed: None })
+    Ok(StateDb { db: Some(db), files: files.clone(), mark, book, garbage: 0, failed: None })
 }
 
 fn open_sled(files: &Files) -> Result<sled::Db, Unusable> {
