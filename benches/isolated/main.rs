@@ -17,6 +17,7 @@ mod render;
 mod state;
 mod timing;
 
+#[expect(dead_code, reason = "all of it is measured, always")]
 #[path = "../common/mod.rs"]
 mod common;
 

@@ -21,9 +21,51 @@ const LAST_BLOCK: [u8; 2] = [3, 0];
 #[derive(Debug, Clone)]
 pub(crate) struct Deflated {
     pub(crate) bytes: Bytes,
-    /// The checksum of what was compressed, with its length.
-    checksum: crc32fast::Hasher,
+    checksum: Checksum,
+    /// Bytes that were compressed.
     len: usize,
+}
+
+/// The CRC-32 of some bytes, and what it takes to put them behind others.
+///
+/// As polynomials over GF(2), the checksum of two pieces is that of the first, times x to the number
+/// of bits of the second, plus that of the second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Checksum {
+    crc: u32,
+    shift: u32,
+}
+
+/// The polynomial of CRC-32. The lowest power is the highest bit, as everywhere below.
+const POLYNOMIAL: u32 = 0xedb8_8320;
+/// The polynomial 1.
+const ONE: u32 = 1 << 31;
+/// The polynomial x^8: one byte.
+const BYTE: u32 = 1 << 23;
+
+impl Checksum {
+    fn of(bytes: &[u8]) -> Checksum {
+        let (mut shift, mut square, mut left) = (ONE, BYTE, bytes.len());
+        while left > 0 {
+            if left % 2 == 1 {
+                shift = product(shift, square);
+            }
+            square = product(square, square);
+            left /= 2;
+        }
+        Checksum { crc: crc32fast::hash(bytes), shift }
+    }
+}
+
+/// The product of two polynomials, modulo that of CRC-32.
+fn product(a: u32, mut b: u32) -> u32 {
+    let mut sum = 0;
+    for power in (0..u32::BITS).rev() {
+        // Without branches: the bits are as good as random.
+        sum ^= b & ((a >> power) & 1).wrapping_neg();
+        b = (b >> 1) ^ (POLYNOMIAL & (b & 1).wrapping_neg());
+    }
+    sum
 }
 
 /// Compresses pieces.
@@ -41,13 +83,12 @@ impl Default for Deflater {
 impl Deflater {
     /// Compresses one piece. The same bytes always give the same piece.
     pub(crate) fn deflate(&mut self, plain: &[u8]) -> Deflated {
-        let mut checksum = crc32fast::Hasher::new();
-        checksum.update(plain);
         let bytes = if plain.is_empty() {
             Vec::new()
         } else {
             self.try_deflate(plain).unwrap_or_else(|| store(plain))
         };
+        let checksum = Checksum::of(plain);
         Deflated { bytes: Bytes::from(bytes.into_boxed_slice()), checksum, len: plain.len() }
     }
 
@@ -86,26 +127,27 @@ fn store(plain: &[u8]) -> Vec<u8> {
 /// The frame around the pieces of a gzip body.
 #[derive(Debug)]
 pub(crate) struct Gzip {
-    checksum: crc32fast::Hasher,
+    /// CRC-32 of everything so far, 0 of nothing.
+    crc: u32,
     len: usize,
 }
 
 impl Gzip {
     /// What comes before the first piece.
     pub(crate) fn begin() -> (Self, &'static [u8]) {
-        (Gzip { checksum: crc32fast::Hasher::new(), len: 0 }, &GZIP_HEADER)
+        (Gzip { crc: 0, len: 0 }, &GZIP_HEADER)
     }
 
     /// Takes account of a piece.
     pub(crate) fn add(&mut self, piece: &Deflated) {
-        self.checksum.combine(&piece.checksum);
+        self.crc = product(self.crc, piece.checksum.shift) ^ piece.checksum.crc;
         self.len += piece.len;
     }
 
     /// What comes behind the last piece.
     pub(crate) fn finish(self) -> Vec<u8> {
         let mut out = LAST_BLOCK.to_vec();
-        out.extend_from_slice(&self.checksum.finalize().to_le_bytes());
+        out.extend_from_slice(&self.crc.to_le_bytes());
         // By definition the length modulo 2^32.
         let len = u32::try_from(self.len as u64 & u64::from(u32::MAX)).unwrap_or_default();
         out.extend_from_slice(&len.to_le_bytes());

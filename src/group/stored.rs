@@ -15,7 +15,7 @@ use crate::pb::client::{MetricFamily, MetricType};
 
 /// Bytes of encoded metrics that a chunk holds on average. A chunk is the unit of rendering and of
 /// compression: smaller ones save work after a change, larger ones compress better.
-pub(crate) const CHUNK_BYTES: usize = 2048;
+pub(crate) const CHUNK_BYTES: usize = 1792;
 /// Groups that a chunk of the list of groups holds on average.
 const CHUNK_GROUPS: u32 = 32;
 
