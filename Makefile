@@ -43,7 +43,12 @@ jepsen: ## break it with every fault on its own, half an hour
 
 .PHONY: jepsen-ledger
 jepsen-ledger: ## break it on purpose: twelve deliberate bugs, each of which must be noticed (as root)
+	$(CARGO) test --quiet --release --features trials --lib --test it trials
 	$(CARGO) test --quiet --release --features trials --test jepsen-like -- ledger
+
+.PHONY: simulate
+simulate: ## break the Raft layer in simulated time, with SIM_SEEDS fresh schedules
+	SIM_SEEDS=$(or $(SIM_SEEDS),2000) $(CARGO) test --quiet --release --lib sim:: -- --nocapture
 
 .PHONY: soak
 soak: ## break it for HOURS with overlapping faults
@@ -61,6 +66,7 @@ bench-cluster: ## measure three replicas beside etcd (after `make test-deps`; BE
 verify: ## everything that a change must pass; writes nothing
 	$(CARGO) fmt --check
 	$(CARGO) clippy --quiet --all-targets -- -D warnings
+	$(CARGO) clippy --quiet --all-targets --features trials -- -D warnings
 	$(MAKE) --no-print-directory test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items
 

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 
 use crate::client::{Client, Failure, Push, channel};
-use crate::common::Effort;
 use crate::common::figure::Figure;
 use crate::common::table::{Cell, Table};
+use crate::common::{Effort, values};
 use crate::progress;
 use crate::trio::Trio;
 
@@ -88,6 +88,8 @@ pub(crate) async fn measure(pair: &mut [Trio; 2], effort: Effort, rows: &[String
             "of (etcd)",
         ],
     );
+    let asked = values("rounds").pop().map(|rounds| rounds.parse().unwrap());
+    let rounds: usize = asked.unwrap_or_else(|| effort.pick(3, 20));
     for (fault, name) in Fault::ALL {
         if !rows.is_empty() && !rows.iter().any(|row| name.contains(row)) {
             continue;
@@ -96,7 +98,7 @@ pub(crate) async fn measure(pair: &mut [Trio; 2], effort: Effort, rows: &[String
         let mut gaps = [Figure::default(), Figure::default()];
         let mut worst = [0.0_f64; 2];
         let mut counts = [[0; 3]; 2];
-        for round in 0..effort.pick(3, 20) {
+        for round in 0..rounds {
             for (at, trio) in pair.iter_mut().enumerate() {
                 let (gap, tally) = run(trio, fault).await;
                 gaps[at].add(gap);

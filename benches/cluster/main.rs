@@ -5,7 +5,8 @@
 //!
 //! Without `--bench`, which `cargo bench` passes, it does nothing; `--quick` only shows that it
 //! works. To try something: `--only=reads,pushes,steady,failover`; `--rows=TEXT` for the pushes and
-//! faults whose row has this in its name; `--gate=FLAG` is a flag for our replicas, as
+//! faults whose row has this in its name; `--rounds=50` goes through each fault so many times;
+//! `--gate=FLAG` is a flag for our replicas, as
 //! `--gate=--cluster.election-timeout=400ms`; `--beside=PATH` measures another quorumgate in etcd's
 //! place, with the flags given by `--beside-gate=FLAG`.
 

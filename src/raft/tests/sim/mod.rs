@@ -12,6 +12,7 @@
 pub(in crate::raft) mod chance;
 mod clients;
 mod disk;
+mod forming;
 mod monitor;
 mod nemesis;
 mod net;
@@ -71,6 +72,14 @@ impl Failure {
 
 /// Runs one schedule.
 fn run(seed: u64) -> Result<Figures, Failure> {
+    simulated(seed, || live(seed))
+}
+
+/// Runs something in a time of its own, with the chance that follows from a seed.
+fn simulated<T, F>(seed: u64, live: impl FnOnce() -> F) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Vec<String>>>,
+{
     chance::begin(seed);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -80,7 +89,7 @@ fn run(seed: u64) -> Result<Figures, Failure> {
     let account = Story::default();
     let result = runtime.block_on(async {
         let _written = account.begin();
-        live(seed).await
+        live().await
     });
     drop(runtime);
     chance::end();
