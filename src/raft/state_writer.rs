@@ -20,12 +20,10 @@ use crate::storage::{self, Folder, StateDb};
 use super::machine::{Machine, Position};
 
 /// How long changes are collected before they are written.
-const INTERVAL: Duration = Duration::from_millis(50);
-/// The same behind a write of many: sled keeps a copy of a page for every change until a write is
-/// done, and what is freed then leaves holes between what stays.
-const INTERVAL_OF_MANY: Duration = Duration::from_millis(5);
-/// Changes that are many.
-const MANY: usize = 256;
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Changes that are written at once. sled keeps a copy of a page for each until they are all written,
+/// and what is freed then leaves holes between what stays.
+const PIECE_CHANGES: usize = 512;
 /// How long a failed database is left alone before it is written anew.
 const RECREATE_PAUSE: Duration = Duration::from_secs(10);
 /// How many times its size sled may take on disk until it has cleaned up.
@@ -136,15 +134,13 @@ struct Thread {
 
 impl Thread {
     fn run(mut self, orders: &Receiver<Order>) {
-        let mut written = 0;
         loop {
-            let interval = if written < MANY { INTERVAL } else { INTERVAL_OF_MANY };
-            let order = orders.recv_timeout(interval);
+            let order = orders.recv_timeout(INTERVAL);
             if matches!(order, Ok(Order::StartAnew)) {
                 self.db = None;
                 self.retry_at = Instant::now();
             }
-            written = self.write();
+            self.write();
             match order {
                 Ok(Order::Checkpoint(done)) => {
                     self.flush();
@@ -156,34 +152,29 @@ impl Thread {
         }
     }
 
-    /// Writes what has changed and tells how much that was.
-    fn write(&mut self) -> usize {
-        let Some(db) = &mut self.db else {
-            self.recreate();
-            return 0;
-        };
+    fn write(&mut self) {
+        let Some(db) = &mut self.db else { return self.recreate() };
         if self.machine.position().index() != self.taken {
             let changes = self.machine.take_changes();
             self.pending.extend(changes.dirty.into_items());
             self.pending.extend([position_item(&changes.position)]);
             self.taken = changes.position.index();
         }
-        let count = self.pending.len();
-        let written = if count == 0 {
+        let written = if self.pending.is_empty() {
             db.tidy()
         } else {
             let bytes = self.pending.values().flatten().map(Vec::len).sum::<usize>() as u64;
             // sled writes a small item together with its neighbours, which may be all there is.
             let bytes = bytes.saturating_add(self.machine.view().state_bytes());
             if !has_room(&self.folder, self.disk_free_min, bytes) {
-                return 0;
+                return;
             }
-            db.write(std::mem::take(&mut self.pending).into_iter().collect())
+            let mut pieces = pieces(std::mem::take(&mut self.pending)).into_iter();
+            pieces.try_for_each(|piece| db.write(piece))
         };
         if let Err(err) = written {
             self.give_up(&err);
         }
-        count
     }
 
     fn flush(&mut self) {
@@ -231,6 +222,22 @@ impl Thread {
     }
 }
 
+/// Cuts changes into pieces that are written one after the other. With more than one, the position is
+/// gone from the first to the last, so that nobody takes a part for the whole.
+fn pieces(mut changes: BTreeMap<Vec<u8>, Option<Vec<u8>>>) -> Vec<Vec<storage::Change>> {
+    let position = changes.remove_entry(POSITION_KEY);
+    let no_position = (POSITION_KEY.to_vec(), None);
+    let parts = changes.len().div_ceil(PIECE_CHANGES);
+    let mut changes = Some(no_position).filter(|_| parts > 1).into_iter().chain(changes);
+    let part = || changes.by_ref().take(PIECE_CHANGES).collect::<Vec<_>>();
+    let mut pieces: Vec<_> = std::iter::repeat_with(part).take_while(|p| !p.is_empty()).collect();
+    match pieces.last_mut() {
+        Some(last) => last.extend(position),
+        None => pieces.push(position.into_iter().collect()),
+    }
+    pieces
+}
+
 /// Writes the whole state, a bounded piece at a time. The position comes last: whoever opens a
 /// database without one knows that it was not finished.
 pub(super) fn write_all(
@@ -260,4 +267,35 @@ fn has_room(folder: &Folder, disk_free_min: u64, bytes: u64) -> bool {
 
 fn position_item(position: &Position) -> storage::Change {
     (POSITION_KEY.to_vec(), Some(position.encode().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+
+    #[test]
+    fn a_part_of_the_changes_never_has_a_position() {
+        let before = BTreeMap::from([(POSITION_KEY.to_vec(), vec![1])]);
+        for count in [0, 1, PIECE_CHANGES, PIECE_CHANGES + 1, 3 * PIECE_CHANGES] {
+            let items = (0..count).map(|i| (format!("z{i:05}").into_bytes(), Some(vec![3])));
+            let position = (POSITION_KEY.to_vec(), Some(vec![2]));
+            let changes: Changes = items.chain([position]).collect();
+            let (mut db, pieces) = (before.clone(), pieces(changes.clone()));
+            let last = pieces.len() - 1;
+            for (at, piece) in pieces.into_iter().enumerate() {
+                assert!(piece.len() <= PIECE_CHANGES + 1);
+                for (key, value) in piece {
+                    match value {
+                        Some(value) => drop(db.insert(key, value)),
+                        None => drop(db.remove(&key)),
+                    }
+                }
+                assert_eq!(db.contains_key(POSITION_KEY), at == last);
+            }
+            let written: Changes = db.into_iter().map(|(key, value)| (key, Some(value))).collect();
+            assert_eq!(written, changes);
+        }
+    }
 }
