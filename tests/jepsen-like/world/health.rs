@@ -14,8 +14,8 @@ const PROBE: &str = "/metrics/job/harness";
 /// Longer than a replica may take to say that it cannot serve, also where all is large.
 const SERVE_LIMIT: Duration = Duration::from_secs(5);
 
-/// How long a fault that costs a disk waits for the disks before.
-const SPARE_WAIT: Duration = Duration::from_secs(5);
+/// How long a fault that costs a disk waits for the disks before: as long as these may take.
+const SPARE_WAIT: Duration = Duration::from_secs(10);
 
 /// Replicas that took a push and answered a scrape of the harness.
 pub(crate) struct Service {
