@@ -34,12 +34,11 @@ jepsen-short: ## break it for four minutes: the most productive faults (as root,
 	$(CARGO) test --quiet --release --test jepsen-like -- short
 
 .PHONY: jepsen
-jepsen: ## break it with every fault on its own, half an hour
+jepsen: ## break it with every fault on its own, then by crashes at places in the code: 40 minutes
 	$(CARGO) test --quiet --release --test jepsen-like -- each
 	$(CARGO) test --quiet --release --features trials --test jepsen-like -- \
 		run --nemesis crash-places --workload mix --seconds 120
-	$(CARGO) test --quiet --release --features trials --test jepsen-like -- \
-		run --nemesis crash-first-start --workload puts --seconds 5
+	$(CARGO) test --quiet --release --features trials --test jepsen-like -- first-starts
 
 .PHONY: jepsen-ledger
 jepsen-ledger: ## break it on purpose: twelve deliberate bugs, each of which must be noticed (as root)
@@ -52,7 +51,7 @@ simulate: ## break the Raft layer in simulated time, with SIM_SEEDS fresh schedu
 
 .PHONY: soak
 soak: ## break it for HOURS with overlapping faults
-	$(CARGO) test --quiet --release --test jepsen-like -- soak --hours $(or $(HOURS),1)
+	$(CARGO) test --quiet --release --features trials --test jepsen-like -- soak --hours $(or $(HOURS),1)
 
 .PHONY: bench
 bench: ## measure alone and beside the original (after `make test-deps`; BENCH_ARGS=--quick to try it)

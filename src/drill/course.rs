@@ -36,6 +36,8 @@ pub(super) struct Round {
     /// When nothing was amiss any more.
     pub(super) whole_at: Duration,
     pub(super) end: Duration,
+    /// Why the fault or its end did not go as it was meant to.
+    pub(super) troubles: Vec<String>,
     pub(super) account: Account,
     pub(super) check: Check,
 }
@@ -64,6 +66,11 @@ impl Round {
         let there = self.account.pushes.iter().filter(|push| push.endpoint == endpoint);
         let successes = there.filter(|push| push.acknowledged()).map(|push| push.ended);
         longest_gap(successes, self.fault_at, self.end)
+    }
+
+    /// Why no other round may follow.
+    fn why_the_last(&self) -> Option<&String> {
+        self.troubles.first().or(self.check.not_whole.as_ref())
     }
 }
 
@@ -95,6 +102,8 @@ pub(super) struct Course {
     pub(super) cluster_id: String,
     pub(super) version: String,
     pub(super) rounds: Vec<Round>,
+    /// Why a round could not begin after others had ended well.
+    pub(super) not_begun: Option<String>,
     /// Faults that are not possible here, and why.
     pub(super) skipped: Vec<(Fault, String)>,
     /// What else is to be said.
@@ -140,6 +149,7 @@ pub(super) async fn run(
         cluster_id: whole.cluster_id,
         version: whole.version,
         rounds: Vec::new(),
+        not_begun: None,
         skipped,
         remarks: Vec::new(),
     };
@@ -170,6 +180,7 @@ impl Stage {
         }
     }
 
+    /// Runs rounds until one goes wrong; an error is why there was not even a first fault.
     async fn all_rounds(&mut self, course: &mut Course) -> Result<(), String> {
         let mut retired = BTreeSet::new();
         let total = self.settings.faults.len() * self.settings.rounds;
@@ -178,9 +189,18 @@ impl Stage {
                 let number = course.rounds.len() + 1;
                 let name = fault.name();
                 self.progress.say(&format!("round {number} of {total}: {name}"));
-                let round = self.round(fault, number, &retired).await?;
+                let before = match until_whole(&self.endpoints, self.settings.wait).await {
+                    Ok(before) => before,
+                    Err(why) if number == 1 => return Err(why),
+                    Err(why) => {
+                        self.progress.say(&format!("no more rounds: {why}"));
+                        course.not_begun = Some(format!("round {number}: {why}"));
+                        return Ok(());
+                    }
+                };
+                let round = self.round((fault, number), &before, &retired).await?;
                 retired.extend(round.account.groups_with(Outcome::Unknown));
-                let over = round.check.not_whole.clone();
+                let over = round.why_the_last().cloned();
                 course.rounds.push(round);
                 if let Some(why) = over {
                     self.progress.say(&format!("no more rounds: {why}"));
@@ -193,19 +213,18 @@ impl Stage {
 
     async fn round(
         &mut self,
-        fault: Fault,
-        number: usize,
+        (fault, number): (Fault, usize),
+        before: &Whole,
         retired: &BTreeSet<u64>,
     ) -> Result<Round, String> {
-        let before = until_whole(&self.endpoints, self.settings.wait).await?;
         let round = u64::try_from(number).unwrap_or(u64::MAX);
         let ledger = Arc::new(Ledger::new(round, retired.clone()));
         let load = Load::begin(&self.endpoints, &self.run, self.settings.load, &ledger);
         let following = self.progress.follow(&ledger);
         sleep(self.settings.duration / 5).await;
         self.until_served(&ledger).await;
-        let victim = self.victim(fault, &before);
-        let scene = Scene { fault, round: number, before: &before, victim };
+        let victim = self.victim(fault, before);
+        let scene = Scene { fault, round: number, before, victim };
         let disturbed = self.disturb(&scene, &ledger).await;
         if disturbed.is_ok() {
             sleep(self.settings.duration * 3 / 10).await;
@@ -232,29 +251,34 @@ impl Stage {
         }
     }
 
-    /// The fault, until the cluster is whole again.
+    /// The fault, until the cluster is whole again. An error is why there was none in the first round,
+    /// when nothing is proven yet; whatever goes wrong later belongs to the report.
     async fn disturb(
         &mut self,
         scene: &Scene<'_>,
         ledger: &Ledger,
     ) -> Result<(Round, Result<(), String>), String> {
-        let watch = Watch::begin(&self.endpoints, scene.before);
+        let (watch, progress) = (Watch::begin(&self.endpoints, scene.before), self.progress);
         let before = ledger.now();
-        self.inject(scene, &watch).await?;
+        let injected = self.inject(scene, &watch).await;
         let fault_at = if scene.fault == Fault::Manual { ledger.now() } else { before };
-        let mut healed_at = None;
-        if scene.fault.holds() {
-            sleep(self.settings.duration / 2).await;
-            let leader = &scene.before.leader;
-            let leads = |victim: &usize| scene.before.names.get(*victim) == Some(leader);
-            if let Some(victim) = scene.victim.filter(leads) {
-                // If it came back before that, it might lead again, and nothing would be proven.
-                until_succeeded(&self.endpoints, victim, leader, self.settings.wait).await?;
+        let mut troubles = Vec::new();
+        let mut trouble = |done: Result<(), String>| {
+            if let Err(why) = done {
+                progress.say(&format!("  {why}"));
+                troubles.push(why);
             }
-            healed_at = Some(ledger.now());
-            self.heal(scene).await?;
-        } else {
-            sleep(self.settings.duration / 5).await;
+        };
+        let not_injected = injected.clone().err();
+        trouble(match injected {
+            Ok(()) => self.hold(scene).await,
+            failed => failed,
+        });
+        let healed_at = scene.fault.holds().then(|| ledger.now());
+        // What did not come about may have done half of its work.
+        trouble(self.heal(scene).await);
+        if let Some(why) = not_injected.filter(|_| scene.round == 1) {
+            return Err(why);
         }
         let after = until_whole(&self.endpoints, self.settings.wait).await;
         let whole_at = ledger.now();
@@ -274,10 +298,29 @@ impl Stage {
             healed_at,
             whole_at,
             end: whole_at,
+            troubles,
             account: Account::default(),
             check: Check::nothing(),
         };
         Ok((round, after.map(|_| ())))
+    }
+
+    /// Lets the fault last, and longer until another leads if it befell the leader: if that came back
+    /// before, it might lead again, and nothing would be proven.
+    async fn hold(&self, scene: &Scene<'_>) -> Result<(), String> {
+        if !scene.fault.holds() {
+            sleep(self.settings.duration / 5).await;
+            return Ok(());
+        }
+        sleep(self.settings.duration / 2).await;
+        let leader = &scene.before.leader;
+        let leads = |victim: &usize| scene.before.names.get(*victim) == Some(leader);
+        match scene.victim.filter(leads) {
+            Some(victim) => {
+                until_succeeded(&self.endpoints, victim, leader, self.settings.wait).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// Looks at all endpoints for what was pushed.

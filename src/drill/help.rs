@@ -26,7 +26,8 @@ const COMMAND: &str = "
 const EXIT_CODES: &str = "\
 Exit codes:
   0  passed
-  1  failed: a threshold was exceeded, or replicas are not what they should be
+  1  failed: a threshold was exceeded, replicas are not what they should be,
+     or a round after the first could not be run
   2  bad usage, or the drill could not be run
 ";
 

@@ -223,6 +223,7 @@ fn round() -> Round {
         healed_at: Some(ms(5000)),
         whole_at: ms(6000),
         end: ms(10_000),
+        troubles: Vec::new(),
         account,
         check: Check {
             missing_at: vec![Some(0), Some(0)],
@@ -241,6 +242,7 @@ fn course(rounds: Vec<Round>) -> Course {
         cluster_id: "c".to_owned(),
         version: "1".to_owned(),
         rounds,
+        not_begun: None,
         skipped: vec![(Fault::PowerCut, "needs root".to_owned())],
         remarks: Vec::new(),
     }
@@ -304,6 +306,11 @@ fn each_threshold_and_each_finding_fails_a_drill() {
             "compared: f",
         ),
         ("drill", Box::new(|round| round.fault_at = ms(1)), "nothing was acknowledged at"),
+        (
+            "drill",
+            Box::new(|round| round.troubles.push("no leader".to_owned())),
+            "round 1: no leader",
+        ),
     ];
     for (line, change, part) in cases {
         let mut round = round();
@@ -320,6 +327,10 @@ fn each_threshold_and_each_finding_fails_a_drill() {
     let mut missing = round();
     missing.check.missing = 1;
     assert!(report("drill --max-missing 1", missing).passed());
+    let not_begun = Some("round 2: b is gone".to_owned());
+    let course = Course { not_begun, ..course(vec![round()]) };
+    let text = Report::of(&settings("drill"), course, UnixNanos(0)).text();
+    assert!(text.contains("FAILED: round 2: b is gone"), "{text}");
 }
 
 #[test]

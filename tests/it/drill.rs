@@ -2,6 +2,7 @@
 //!
 //! No figure is judged here but those that do not depend on how fast the machine is.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -10,11 +11,11 @@ use tempfile::TempDir;
 
 use crate::harness::cluster::{Cluster, THREE};
 use crate::harness::process::gate_command;
-use crate::harness::{eventually, process::PATIENCE, say};
+use crate::harness::{eventually, http, process::PATIENCE, say};
 
 /// A slow machine takes long over everything; what counts is that nothing is lost.
 const PATIENT: &[&str] =
-    &["--rate=60", "--timeout=60s", "--wait=120s", "--max-gap=60s", "--duration=3s", "--quiet"];
+    &["--rate=60", "--timeout=60s", "--wait=120s", "--max-gap=60s", "--duration=3s"];
 /// Leaders are not to change because the machine is slow.
 const CALM: &[&str] = &[
     "--cluster.election-timeout=1s",
@@ -25,16 +26,22 @@ const CALM: &[&str] = &[
 const ADMIN: &str = "--web.enable-admin-api";
 
 fn drill(flags: &[&str]) -> Output {
-    gate_command().arg("drill").args(PATIENT).args(flags).output().unwrap()
+    gate_command().arg("drill").args(PATIENT).arg("--quiet").args(flags).output().unwrap()
 }
 
-/// A drill of three local replicas below `folder`.
-fn local(folder: &Path, flags: &[&str]) -> Output {
+/// The flags of a drill of three local replicas below `folder`.
+fn local_flags(folder: &Path) -> Vec<String> {
     let mut all = vec!["--local=3".to_owned()];
     all.push(format!("--storage.path={}", folder.display()));
     all.extend(CALM.iter().map(|flag| format!("--replica-flag={flag}")));
-    all.extend(flags.iter().map(|flag| (*flag).to_owned()));
-    drill(&all.iter().map(String::as_str).collect::<Vec<_>>())
+    all
+}
+
+/// Such a drill.
+fn local(folder: &Path, flags: &[&str]) -> Output {
+    let all = local_flags(folder);
+    let all: Vec<&str> = all.iter().map(String::as_str).chain(flags.iter().copied()).collect();
+    drill(&all)
 }
 
 fn err(output: &Output) -> String {
@@ -193,6 +200,106 @@ impl Begun {
     fn end(self) -> Output {
         self.child.wait_with_output().unwrap()
     }
+}
+
+/// A replica that a drill has started.
+struct Replica {
+    pid: String,
+    name: String,
+    web: SocketAddr,
+}
+
+impl Replica {
+    /// All that have their folders here.
+    fn all_in(folder: &Path) -> Vec<Replica> {
+        let processes = std::fs::read_dir("/proc").unwrap().flatten();
+        let replica = |process: std::fs::DirEntry| {
+            let line = std::fs::read(process.path().join("cmdline")).ok()?;
+            let line = String::from_utf8_lossy(&line).into_owned();
+            let value = |flag: &str| line.split('\0').find_map(|arg: &str| arg.strip_prefix(flag));
+            value("--storage.path=").filter(|path| Path::new(path).starts_with(folder))?;
+            let pid = process.file_name().into_string().ok()?;
+            let name = value("--cluster.name=")?.to_owned();
+            Some(Replica { pid, name, web: value("--web.listen-address=")?.parse().ok()? })
+        };
+        processes.filter_map(replica).collect()
+    }
+
+    fn leader(&self) -> String {
+        let answer = http::send(self.web, "GET", "/api/v1/cluster", b"");
+        let status: Value = serde_json::from_slice(&answer.body).unwrap();
+        status["data"]["leader"].as_str().unwrap().to_owned()
+    }
+
+    fn signal(&self, name: &str) {
+        let kill = format!("kill -{name} {}", self.pid);
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+    }
+}
+
+#[test]
+fn where_nobody_takes_over_it_heals_and_reports_all_the_same() {
+    let (folder, reports) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let file = reports.path().join("a.json");
+    let mut flags = local_flags(folder.path());
+    flags.push(format!("--json={}", file.display()));
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let rest = ["--fault=kill", "--rounds=2", "--duration=10s", "--wait=20s"];
+    let drill = Begun::new(&[&flags[..], &rest].concat());
+    drill.until("s  acknowledged");
+    let replicas = Replica::all_in(folder.path());
+    let leader = replicas[0].leader();
+    let frozen = replicas.iter().find(|replica| replica.name != leader).unwrap();
+    // Without it and the leader, which is about to be killed, one of three is left.
+    frozen.signal("STOP");
+    drill.until("no leader without");
+    frozen.signal("CONT");
+    let output = drill.end();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let report = json(&file);
+    assert_eq!(report["verdict"]["pass"], false);
+    let reasons = report["verdict"]["reasons"].to_string();
+    assert!(reasons.contains(&format!("round 1: no leader without {leader}")), "{reasons}");
+    let rounds = report["rounds"].as_array().unwrap();
+    assert_eq!((rounds.len(), &rounds[0]["whole"]), (1, &true.into()), "it is healed: {report}");
+    assert_eq!(report["missing"], 0);
+    let kept = report["remarks"].to_string();
+    assert!(kept.contains("logs and folders are kept in"), "{kept}");
+    assert!(!is_empty(folder.path()), "the logs of a drill that has failed are gone");
+}
+
+#[test]
+fn a_command_that_fails_after_the_first_round_is_reported() {
+    let cluster = Cluster::of(THREE, &[CALM, &[ADMIN]].concat());
+    cluster.push("g1", "job/mine", "mine 1\n");
+    let before = cluster.scrape("g1");
+    let folder = TempDir::new().unwrap();
+    let (file, healed) = (folder.path().join("a.json"), folder.path().join("healed"));
+    let fault = format!(
+        "test $QUORUMGATE_DRILL_ROUND = 1 || {{ echo no luck >&2; exit 3; }}; \
+         {} ctl leader transfer --endpoint {}",
+        gate_command().get_program().display(),
+        cluster.web_address("g1")
+    );
+    let endpoints: Vec<String> = THREE.iter().map(|name| cluster.web_address(name)).collect();
+    let output = drill(&[
+        &format!("--endpoint={}", endpoints.join(",")),
+        "--rounds=3",
+        &format!("--fault-command={fault}"),
+        &format!("--heal-command=echo $QUORUMGATE_DRILL_ROUND >> {}", healed.display()),
+        &format!("--json={}", file.display()),
+    ]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    let report = json(&file);
+    let reasons = report["verdict"]["reasons"].as_array().unwrap();
+    let [reason] = reasons.as_slice() else { panic!("{reasons:?}") };
+    let reason = reason.as_str().unwrap();
+    assert!(reason.starts_with("round 2: the fault command failed: "), "{reason}");
+    assert!(reason.ends_with("no luck"), "{reason}");
+    assert_eq!(report["rounds"].as_array().unwrap().len(), 2, "a third one proves nothing");
+    assert_eq!((&report["missing"], &report["identical"]["digests"]), (&0.into(), &"yes".into()));
+    assert_eq!(std::fs::read_to_string(healed).unwrap(), "1\n2\n", "both rounds are healed");
+    assert_eq!(cluster.scrape("g3"), before, "a drill leaves nothing behind");
 }
 
 #[test]

@@ -21,6 +21,10 @@ pub(crate) enum Command {
         seed: Option<u64>,
         seconds: u64,
     },
+    /// A crash at each place of a first start.
+    FirstStarts {
+        seed: Option<u64>,
+    },
     Soak {
         seed: Option<u64>,
         hours: f64,
@@ -50,14 +54,26 @@ usage: cargo test [--release] --test jepsen-like -- COMMAND
   short [--seed N]                      the most productive faults, at most 4 minutes
   run --nemesis NAME [--workload NAME] [--seed N] [--seconds N] [--replicas 3|5]
   each [--seed N] [--seconds N]         every nemesis on its own
+  first-starts [--seed N]               crashes at each place of a first start, with `trials`
   soak --hours N [--seed N]             overlapping faults, one seed after the other
   ledger [--bug NAME]... [--seed N]     every deliberate bug, with the feature `trials`
   check --history FILE-OR-FOLDER        judges what an earlier run has left
   replay --schedule FILE                makes the same run again
 without a command: the tests of the checkers";
 
-const COMMANDS: [&str; 10] =
-    ["guard", "alter", "list", "short", "run", "each", "soak", "ledger", "check", "replay"];
+const COMMANDS: [&str; 11] = [
+    "guard",
+    "alter",
+    "list",
+    "short",
+    "run",
+    "each",
+    "first-starts",
+    "soak",
+    "ledger",
+    "check",
+    "replay",
+];
 
 impl Command {
     pub(crate) fn parse(args: &[String]) -> Result<Command, String> {
@@ -76,6 +92,7 @@ impl Command {
             "list" => Command::List,
             "short" => Command::Short { seed },
             "each" => Command::Each { seed, seconds: options.number("seconds")?.unwrap_or(20) },
+            "first-starts" => Command::FirstStarts { seed },
             "soak" => {
                 let hours = options.get("hours").and_then(|hours| hours.parse().ok());
                 Command::Soak { seed, hours: hours.ok_or("soak needs --hours")? }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::disk;
+use crate::places;
 use crate::schedule::Schedule;
 use crate::tools;
 
@@ -30,7 +31,8 @@ pub(crate) fn keep_data(data: &Path, name: &str, folder: &Path) {
 pub(crate) fn how_to_go_on(schedule: &Schedule, folder: &Path) -> String {
     let folder = folder.strip_prefix(tools::root()).unwrap_or(folder).display();
     let profile = if cfg!(debug_assertions) { "" } else { "--release " };
-    let command = format!("cargo test {profile}--test jepsen-like --");
+    let features = if places::KNOWN { "--features trials " } else { "" };
+    let command = format!("cargo test {profile}{features}--test jepsen-like --");
     format!(
         "  kept: {folder} (seed {})\n  \
          judge it again:       {command} check --history {folder}\n  \

@@ -185,10 +185,21 @@ impl Row {
     }
 }
 
+/// The first of these that is no bug of the ledger, with those that are.
+pub(crate) fn unknown(bugs: &[String]) -> Option<String> {
+    let names = SCENARIOS.map(|scenario| scenario.bug);
+    let odd = bugs.iter().find(|bug| !names.contains(&bug.as_str()))?;
+    Some(format!("no bug {odd}; there are {}", names.join(", ")))
+}
+
 /// Hunts every bug, or those named; whether all were caught and the controls are clean.
 pub(crate) fn keep(only: &[String], seed: Option<u64>) -> bool {
     if !places::KNOWN {
         say(&format!("the ledger needs {}", places::FEATURE));
+        return false;
+    }
+    if let Some(why) = unknown(only) {
+        say(&why);
         return false;
     }
     let wanted = |scenario: &&Scenario| only.is_empty() || only.iter().any(|o| o == scenario.bug);

@@ -1,5 +1,6 @@
 //! What happens when: made from a seed, stored as JSON, replayed from it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -79,6 +80,16 @@ impl Schedule {
             bug: None,
             snapshot_entries: None,
         }
+    }
+
+    /// The places in the code at which somebody is to crash.
+    pub(crate) fn places(&self) -> Vec<String> {
+        let place = |step: &Step| match &step.fault {
+            Fault::PowerCutAt { place, .. } => Some(place.clone()),
+            _ => None,
+        };
+        let places: BTreeSet<String> = self.steps.iter().filter_map(place).collect();
+        places.into_iter().collect()
     }
 
     pub(crate) fn write(&self, path: &Path) -> std::io::Result<()> {

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::args::{Choice, Command};
 use crate::ledger;
+use crate::nemesis::Fault;
+use crate::places;
 use crate::plans::{self, Plan};
 use crate::run::{self, End, Report};
 use crate::schedule::Schedule;
@@ -19,11 +21,14 @@ const SHORT: [(&str, Kind, u64); 5] = [
     ("rolling-wipe", Kind::Retries, 28),
 ];
 const SHORT_SECONDS: u64 = 240;
+/// How long the load lasts after a first start.
+const FIRST_SECONDS: u64 = 5;
 
 pub(crate) fn make(command: Command) -> bool {
     match command {
         Command::Short { seed } => short(seed),
         Command::Each { seed, seconds } => each(seed, seconds),
+        Command::FirstStarts { seed } => first_starts(seed),
         Command::Soak { seed, hours } => soak(seed, hours),
         Command::Run(choice) => one(&choice),
         Command::Ledger { bugs, seed } => ledger::keep(&bugs, seed),
@@ -91,6 +96,20 @@ fn each(seed: Option<u64>, seconds: u64) -> bool {
         })
         .collect();
     summary(&reports)
+}
+
+/// One run for each place at which replicas can crash while they form their cluster.
+fn first_starts(seed: Option<u64>) -> bool {
+    let seed = seed_or_fresh(seed);
+    let plan = plans::named("crash-first-start").unwrap();
+    let report = |place: &&str| {
+        let mut schedule = Schedule::new(plan, Kind::Puts, seed, FIRST_SECONDS, plan.replicas);
+        for step in &mut schedule.steps {
+            step.fault = Fault::FirstStart { place: (*place).to_owned() };
+        }
+        run::run(&schedule)
+    };
+    summary(&places::FIRST.iter().map(report).collect::<Vec<_>>())
 }
 
 fn one_of_many(plan: &Plan, kind: Kind, seed: u64, seconds: u64) -> Report {

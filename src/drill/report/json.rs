@@ -134,6 +134,7 @@ fn round(round: &Round) -> Value {
         "missing_at_endpoints": check.missing_at,
         "refused_but_stored": check.refused_but_stored,
         "whole": check.not_whole.is_none(),
+        "troubles": round.troubles,
         "identical": {
             "digests": check.digests.word(),
             "bytes": check.bytes.word(),

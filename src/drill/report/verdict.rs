@@ -33,6 +33,7 @@ pub(super) fn reasons(
     for round in &course.rounds {
         reasons.extend(of_round(course, round));
     }
+    reasons.extend(course.not_begun.clone());
     reasons
 }
 
@@ -63,7 +64,7 @@ fn of_round(course: &Course, round: &Round) -> Vec<String> {
         let mut there = round.account.pushes.iter().filter(|push| push.endpoint == *at);
         !there.any(|push| push.acknowledged() && push.ended < round.fault_at)
     };
-    let mut reasons = Vec::new();
+    let mut reasons = round.troubles.clone();
     if let Some(why) = &check.not_whole {
         reasons.push(why.clone());
     }

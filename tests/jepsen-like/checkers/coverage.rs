@@ -1,5 +1,5 @@
 //! A run that proved nothing is not a good run: there must have been load, faults and what these were
-//! meant to cause.
+//! meant to cause, and nothing of what they must not cause.
 
 use super::Finding;
 use super::case::Case;
@@ -9,7 +9,7 @@ pub(crate) const NAME: &str = "coverage";
 
 pub(super) fn check(case: &Case<'_>) -> Finding {
     let evidence = case.evidence;
-    let due = evidence.due;
+    let due = &evidence.due;
     let acknowledged: Vec<&Op> = case
         .history
         .ops
@@ -30,8 +30,23 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
         ("changes of leader", evidence.leader_changes, due.leader_changes),
         ("snapshots installed", evidence.snapshots_installed, due.snapshots_installed),
     ];
-    match counts.into_iter().find(|(_, count, due)| count < due) {
-        Some((what, count, due)) => Finding::Fail(format!("{count} {what}, {due} were due")),
-        None => Finding::Pass,
+    if let Some((what, count, due)) = counts.into_iter().find(|(_, count, due)| count < due) {
+        return Finding::Fail(format!("{count} {what}, {due} were due"));
+    }
+    let crashed_at = |place: &str| {
+        let mut names = evidence.faults.iter().map(|fault| fault.name.split(' ').next_back());
+        names.any(|last| last == Some(place))
+    };
+    let missed: Vec<&str> =
+        due.places.iter().map(String::as_str).filter(|place| !crashed_at(place)).collect();
+    if !missed.is_empty() {
+        return Finding::Fail(format!("nobody crashed at {}", missed.join(", ")));
+    }
+    match due.leader_changes_max {
+        Some(most) if evidence.leader_changes > most => {
+            let count = evidence.leader_changes;
+            Finding::Fail(format!("{count} changes of leader, {most} are allowed"))
+        }
+        _ => Finding::Pass,
     }
 }

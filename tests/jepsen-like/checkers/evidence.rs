@@ -19,6 +19,8 @@ pub(crate) struct Evidence {
     /// From the moment the faults were gone until every replica answered pushes and scrapes, had
     /// the same leader and the same digest; `None` if that did not come to pass, or was not tried.
     pub(crate) healed_after: Option<u64>,
+    /// Who acknowledged a push and answered a scrape of the runner's own before that.
+    pub(crate) served: Vec<String>,
     /// Whether healing was waited for.
     pub(crate) heal_tried: bool,
     pub(crate) faults: Vec<Fault>,
@@ -97,8 +99,8 @@ pub(crate) struct Sighting {
     pub(crate) leader: String,
 }
 
-/// The least that a run must have had.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// What a run must have had, at least or at most.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Due {
     /// Changes that were acknowledged.
     pub(crate) acknowledged: u64,
@@ -107,7 +109,11 @@ pub(crate) struct Due {
     pub(crate) scrapes: u64,
     pub(crate) faults: u64,
     pub(crate) leader_changes: u64,
+    /// More changes of leader than this are too many.
+    pub(crate) leader_changes_max: Option<u64>,
     pub(crate) snapshots_installed: u64,
+    /// Places in the code, at each of which some fault had somebody crash.
+    pub(crate) places: Vec<String>,
 }
 
 impl Evidence {

@@ -1,4 +1,4 @@
-//! When the faults are gone, every replica serves again within ten seconds.
+//! When the faults are gone, every replica takes pushes and scrapes again within ten seconds.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -21,12 +21,13 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
     if after > HEAL_MAX {
         return Finding::Fail(format!("it took {after:?}"));
     }
-    let served: BTreeSet<&str> = case.last_reads().map(|read| read.op.replica.as_str()).collect();
-    if served.len() < evidence.replicas {
-        let (some, all) = (served.len(), evidence.replicas);
-        return Finding::Fail(format!(
-            "only {some} of {all} replicas answered a scrape at the end"
-        ));
-    }
-    Finding::Pass
+    let served = evidence.served.iter().map(String::as_str).collect();
+    let read = case.last_reads().map(|read| read.op.replica.as_str()).collect();
+    let lacks = |what: &str, by: BTreeSet<&str>| {
+        let (some, all) = (by.len(), evidence.replicas);
+        (some < all).then(|| Finding::Fail(format!("only {some} of {all} replicas {what}")))
+    };
+    lacks("took a push and a scrape after the faults", served)
+        .or_else(|| lacks("answered a scrape at the end", read))
+        .unwrap_or(Finding::Pass)
 }

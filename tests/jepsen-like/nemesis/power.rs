@@ -11,7 +11,7 @@ use crate::tools;
 use crate::world::World;
 
 /// How long a process has to come to the place where it is to die.
-const PLACE_WAIT: Duration = Duration::from_secs(8);
+const PLACE_WAIT: Duration = Duration::from_secs(15);
 const OTHERS_WAIT: Duration = Duration::from_millis(1500);
 
 /// Cuts the power of these at one moment and puts it back, without starting anybody; how many file

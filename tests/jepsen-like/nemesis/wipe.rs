@@ -44,7 +44,7 @@ impl Nemesis for Wipe {
     }
 }
 
-/// A copy is taken, time passes, and the replica starts with the copy.
+/// A copy is taken, time passes, the copy takes the place of the disk, and the replica starts.
 pub(super) struct OldDisk {
     hit: Hit,
     copied_at: u64,
@@ -72,26 +72,26 @@ impl Nemesis for OldDisk {
         Ok(Struck::on(vec![number]))
     }
 
+    /// Only now does it strike: what is not there yet when the time is up never was.
     fn fired(&mut self, world: &mut World) -> Result<String, String> {
         let number = self.hit.on[0];
+        let name = world.name(number).to_owned();
         let now = world.status(number)?.applied;
-        if now > self.copied_at {
-            Ok(format!("{} goes back from index {now} to {}", world.name(number), self.copied_at))
-        } else {
-            Err(format!("{} has not gone on since the copy", world.name(number)))
+        if now <= self.copied_at {
+            return Err(format!("{name} has not gone on since the copy"));
         }
-    }
-
-    fn heal(&mut self, world: &mut World) -> Result<(), String> {
-        let number = self.hit.on[0];
-        if world.disk_to_spare().is_err() {
-            return Ok(());
-        }
+        world
+            .disk_to_spare()
+            .map_err(|_| format!("the others may not hold all that {name} would lose"))?;
         world.kill(self.hit.holder, &[number]);
         world.wipe(number)?;
         let disk = &world.replicas[number].disk;
         disk::copy(&disk.elsewhere(), &disk.data())?;
-        world.revive(self.hit.holder, &[number]);
+        Ok(format!("{name} goes back from index {now} to {}", self.copied_at))
+    }
+
+    fn heal(&mut self, world: &mut World) -> Result<(), String> {
+        world.revive(self.hit.holder, &self.hit.on);
         Ok(())
     }
 }

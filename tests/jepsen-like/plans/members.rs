@@ -52,8 +52,13 @@ pub(super) const ALL: &[Plan] = &[
         hold_ms: (0, 1000),
         fault: |r, round| {
             let (place, empty_disk) = places::ALL[round % places::ALL.len()];
-            // Whoever comes back as a follower of the leader after it saves a vote.
-            let whom = if place.starts_with("vote") { Whom::Leader } else { Whom::Any };
+            let whom = match place {
+                // Whoever comes back as a follower of the leader after it saves a vote.
+                "vote-save-before" | "vote-save-after" => Whom::Leader,
+                // Only a leader is waited for, and one of all becomes it.
+                "respond" => Whom::All,
+                _ => Whom::Any,
+            };
             Fault::PowerCutAt { aim: aim(r, whom), place: place.to_owned(), empty_disk }
         },
         goes_on: false,

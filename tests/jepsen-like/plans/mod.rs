@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) fault: fn(&mut Random, usize) -> Fault,
     /// Whether the leader has to change.
     pub(crate) moves_lead: bool,
+    /// How often the leader may change, where the faults are no reason for it.
+    pub(crate) leader_changes_max: Option<u64>,
     /// Whether pushes are acknowledged while a fault lasts, since a majority is left.
     pub(crate) goes_on: bool,
     /// Whether a replica has to be brought up to date with a snapshot.
@@ -49,6 +51,7 @@ const PLAIN: Plan = Plan {
     fault: |random, _| Fault::Kill { aim: aim(random, Whom::Any) },
     goes_on: true,
     moves_lead: false,
+    leader_changes_max: None,
     sends_snapshot: false,
 };
 

@@ -93,6 +93,7 @@ pub(super) const ALL: &[Plan] = &[
             aim: aim(r, Whom::Leader),
             milliseconds: [3_600_000, -3_600_000, 30_000, -30_000][round % 4],
         },
+        leader_changes_max: Some(0),
         ..PLAIN
     },
     Plan {
@@ -106,6 +107,7 @@ pub(super) const ALL: &[Plan] = &[
             let milliseconds = if round.is_multiple_of(2) { off } else { -off };
             Fault::Clock { aim: aim(r, Whom::Any), milliseconds }
         },
+        leader_changes_max: Some(0),
         goes_on: false,
         ..PLAIN
     },

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::artifacts;
 use crate::checkers::{self, Digest, Due, Evidence, Resources, Usage};
+use crate::history::History;
 use crate::places;
 use crate::plans::{self, Plan};
 use crate::replica::status;
@@ -84,11 +85,19 @@ fn run_in(schedule: &Schedule, folder: &Path) -> Result<Report, String> {
         keep(&mut world, folder);
         return Err(format!("no cluster was formed: {why}"));
     }
-    let outcome = Trial { schedule, kind, world: &mut world }.carry_out(folder)?;
-    if outcome.is_bad() && schedule.bug.is_none() {
+    let outcome = Trial { schedule, kind, world: &mut world }.carry_out(folder);
+    let is_good = outcome.as_ref().is_ok_and(|report| !report.is_bad());
+    if !is_good && schedule.bug.is_none() {
         keep(&mut world, folder);
     }
-    Ok(outcome)
+    outcome
+}
+
+/// Writes what clients and the runner saw, so that it can be judged again.
+fn leave(folder: &Path, history: &History, evidence: &Evidence) -> Result<(), String> {
+    let written = history.write(&folder.join("history.jsonl"));
+    let written = written.and_then(|()| evidence.write(&folder.join("evidence.json")));
+    written.map_err(|err| format!("{}: history and evidence: {err}", folder.display()))
 }
 
 /// Keeps the data of all replicas, as it is once their processes are gone.
@@ -114,7 +123,7 @@ impl Trial<'_> {
         (0..self.world.founders).map(target).collect()
     }
 
-    fn carry_out(mut self, folder: &Path) -> Result<Report, String> {
+    fn carry_out(self, folder: &Path) -> Result<Report, String> {
         let targets = self.targets();
         let load = Load {
             kind: self.kind,
@@ -125,14 +134,19 @@ impl Trial<'_> {
         let watch = Watch::start(self.world);
         let running = workload::start(&load, &targets, self.world.epoch);
         let first = tools::eventually(FIRST_LIMIT, || (running.acknowledged() > 0).then_some(()));
-        first.ok_or("not a single push is acknowledged")?;
+        if first.is_none() {
+            let (replicas, sightings) = (self.world.founders, watch.stop());
+            let evidence = Evidence { replicas, sightings, ..Evidence::default() };
+            leave(folder, &running.stop(), &evidence)?;
+            return Err("not a single push is acknowledged".to_owned());
+        }
         std::thread::sleep(CALM);
         let before = usage(self.world);
         let start = self.world.now().saturating_sub(CALM);
         let conduct = Conductor::new(self.schedule, start).conduct(self.world);
 
         self.world.heal();
-        let healed = self.world.await_well(HEAL_LIMIT);
+        let service = self.world.await_service(HEAL_LIMIT);
         std::thread::sleep(CALM);
         let mut history = running.stop();
         let level = self.world.await_level(LEVEL_LIMIT);
@@ -151,7 +165,8 @@ impl Trial<'_> {
         let evidence = Evidence {
             replicas: self.world.founders,
             digests: digests.collect(),
-            healed_after: healed.as_ref().ok().filter(|_| level_reached).map(|time| nanos(*time)),
+            healed_after: service.as_ref().ok().filter(|_| level_reached).map(|s| nanos(s.after)),
+            served: service.as_ref().map(|service| service.by.clone()).unwrap_or_default(),
             heal_tried: true,
             faults: conduct.faults.clone(),
             cut_off: conduct.cut_off.clone(),
@@ -163,14 +178,15 @@ impl Trial<'_> {
             sightings,
             due: self.due(conduct.all_lacking()),
         };
-        history.write(&folder.join("history.jsonl")).map_err(|err| err.to_string())?;
-        evidence.write(&folder.join("evidence.json")).map_err(|err| err.to_string())?;
+        leave(folder, &history, &evidence)?;
         let mut report = Report::new(self.schedule, self.world.no_namespaces().map(str::to_owned));
         report.count(&history);
         report.leader_changes = evidence.leader_changes;
-        report.healed = healed;
+        report.healed = service.map(|service| service.after);
         report.verdicts = checkers::judge(&history, &evidence);
         report.problems = self.problems(&conduct);
+        report.problems.extend(report.healed.clone().err());
+        report.misdeeds = self.misdeeds();
         let skipped = conduct.all_lacking();
         report.lacking = conduct.lacking;
         Ok(if skipped { report.skipped() } else { report })
@@ -192,8 +208,12 @@ impl Trial<'_> {
             acknowledged_in_faults: u64::from(self.goes_on(plan)),
             faults: 1,
             leader_changes: u64::from(plan.moves_lead),
+            // Megabytes alone can cost a busy machine its heartbeats.
+            leader_changes_max: plan.leader_changes_max.filter(|_| self.kind != Kind::Large),
             // Where few entries are written, the log may still hold everything.
             snapshots_installed: u64::from(plan.sends_snapshot && self.is_small()),
+            // Large pushes and rare ones do not bring a replica everywhere within some seconds.
+            places: if self.is_small() { self.schedule.places() } else { Vec::new() },
             ..calm
         }
     }
@@ -210,26 +230,31 @@ impl Trial<'_> {
         !matches!(self.kind, Kind::Large | Kind::Reads)
     }
 
-    /// What the replicas did wrong, whatever the clients saw of it.
-    fn problems(&mut self, conduct: &conduct::Conduct) -> Vec<String> {
+    /// What was not as it should be with the machine and the faults.
+    fn problems(&self, conduct: &conduct::Conduct) -> Vec<String> {
         let mut problems = conduct.problems.clone();
-        problems.append(&mut self.world.complaints);
         let lacking = conduct.lacking.iter().map(String::as_str).chain(self.world.no_namespaces());
         let lacking = lacking.filter(|what| *what != places::FEATURE);
         if std::env::var("CI").is_ok_and(|ci| ci == "true") && tools::is_root() {
             problems.extend(lacking.map(|what| format!("nothing may be missing here: {what}")));
         }
+        problems
+    }
+
+    /// What the replicas did wrong, whatever the clients saw of it.
+    fn misdeeds(&self) -> Vec<String> {
+        let mut misdeeds = self.world.complaints.clone();
         for exit in self.world.exits.iter().filter(|exit| !exit.excused) {
             let (name, at) = (self.world.name(exit.replica), exit.at.as_secs_f64());
-            problems.push(format!("{name} ended by itself at {at:.1} s: {}", exit.status));
+            misdeeds.push(format!("{name} ended by itself at {at:.1} s: {}", exit.status));
         }
         for replica in &self.world.replicas {
             let said = replica.said();
             let panics = said.lines().filter(|line| line.contains("panicked at"));
             let panics = panics.filter(|line| !line.contains("failpoint"));
-            problems.extend(panics.take(3).map(|line| format!("{}: {line}", replica.name)));
+            misdeeds.extend(panics.take(3).map(|line| format!("{}: {line}", replica.name)));
         }
-        problems
+        misdeeds
     }
 }
 
@@ -266,7 +291,7 @@ pub(crate) fn check(path: &Path) -> std::io::Result<bool> {
     } else {
         (path.to_owned(), path.with_file_name("evidence.json"))
     };
-    let history = crate::history::History::read(&history)?;
+    let history = History::read(&history)?;
     let evidence = if evidence.exists() { Evidence::read(&evidence)? } else { Evidence::default() };
     let verdicts = checkers::judge(&history, &evidence);
     for verdict in &verdicts {

@@ -30,7 +30,10 @@ pub(crate) struct Report {
     longest_gap: Duration,
     pub(super) healed: std::result::Result<Duration, String>,
     pub(super) verdicts: Vec<Verdict>,
+    /// What was not as it should be with the machine, the faults or the harness.
     pub(super) problems: Vec<String>,
+    /// What replicas did wrong, whatever the clients saw of it.
+    pub(super) misdeeds: Vec<String>,
     pub(super) lacking: BTreeSet<String>,
     skipped: bool,
     kept: Option<PathBuf>,
@@ -50,6 +53,7 @@ impl Report {
             healed: Err("not tried".to_owned()),
             verdicts: Vec::new(),
             problems: Vec::new(),
+            misdeeds: Vec::new(),
             lacking: BTreeSet::new(),
             skipped: false,
             kept: None,
@@ -97,7 +101,11 @@ impl Report {
     }
 
     pub(super) fn is_bad(&self) -> bool {
-        !self.problems.is_empty() || self.verdicts.iter().any(Verdict::is_bad)
+        self.problems().next().is_some() || self.verdicts.iter().any(Verdict::is_bad)
+    }
+
+    fn problems(&self) -> impl Iterator<Item = &String> {
+        self.problems.iter().chain(&self.misdeeds)
     }
 
     /// Says what came of it, and keeps or removes what the run has left.
@@ -119,7 +127,7 @@ impl Report {
     /// Says what came of a run with a deliberate mistake, and removes what the run has left.
     pub(super) fn of_a_bug(self, folder: &Path) -> Report {
         let verdicts = self.verdicts.iter().filter(|verdict| verdict.is_bad());
-        let problems = self.problems.iter().map(|problem| format!("problem: {problem}"));
+        let problems = self.problems().map(|problem| format!("problem: {problem}"));
         let lines = problems.chain(verdicts.map(ToString::to_string));
         lines.for_each(|line| say(&format!("  {line}")));
         drop(std::fs::remove_dir_all(folder));
@@ -127,7 +135,8 @@ impl Report {
         self
     }
 
-    /// Who says that quorumgate did wrong. That a run did not show enough is not that.
+    /// Who says that quorumgate did wrong. That a run did not show enough is not that, nor is what
+    /// went wrong with the faults.
     pub(crate) fn caught_by(&self) -> BTreeSet<String> {
         let mut by: BTreeSet<String> = self
             .verdicts
@@ -136,14 +145,14 @@ impl Report {
             .map(|verdict| verdict.property.to_owned())
             .filter(|property| property != checkers::COVERAGE)
             .collect();
-        if !self.verdicts.is_empty() && !self.problems.is_empty() {
+        if !self.misdeeds.is_empty() {
             by.insert("the runner".to_owned());
         }
         by
     }
 
     fn findings(&self) -> Vec<String> {
-        let problems = self.problems.iter().map(|problem| format!("problem: {problem}"));
+        let problems = self.problems().map(|problem| format!("problem: {problem}"));
         let verdicts = self.verdicts.iter().map(ToString::to_string);
         problems.chain(verdicts).collect()
     }
@@ -185,7 +194,7 @@ impl Report {
             Result::Skipped => format!("SKIPPED: needs {}", lacking.join(", ")),
             Result::Failed => {
                 let bad = count(|finding| !matches!(finding, Finding::Pass | Finding::Skipped(_)));
-                format!("FAILED: {bad} checks, {} problems", self.problems.len())
+                format!("FAILED: {bad} checks, {} problems", self.problems().count())
             }
             Result::Passed => {
                 let mut parts = vec![format!("{passed} pass, {skipped} not meant")];

@@ -22,6 +22,13 @@ pub(super) fn slow_healing((history, evidence): &Run) -> Option<Run> {
     Some((history.clone(), evidence))
 }
 
+/// A replica that takes no push after the faults.
+pub(super) fn no_push_after_healing((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    evidence.served.pop()?;
+    Some((history.clone(), evidence))
+}
+
 /// A replica that never answers again.
 pub(super) fn silent_in_the_end((history, evidence): &Run) -> Option<Run> {
     let mut history = history.clone();
@@ -40,10 +47,28 @@ pub(super) fn success_without_majority((history, evidence): &Run) -> Option<Run>
 }
 
 /// A replica that keeps clients waiting while it is cut off.
-pub(super) fn hanging_without_majority((history, evidence): &Run) -> Option<Run> {
+pub(super) fn hanging_without_majority(run: &Run) -> Option<Run> {
+    let refusal = Refusal { status: None, detail: "no answer".to_owned() };
+    cut_off(run, Outcome::Unknown(refusal), 5 * SECOND)
+}
+
+/// A replica that is cut off and says something else than that.
+pub(super) fn wrong_refusal_without_majority(run: &Run) -> Option<Run> {
+    let refusal = Refusal { status: Some(500), detail: "internal error".to_owned() };
+    cut_off(run, Outcome::Unknown(refusal), SECOND / 2)
+}
+
+/// A replica that is cut off and says so too late.
+pub(super) fn late_refusal_without_majority(run: &Run) -> Option<Run> {
+    let refusal = Refusal { status: Some(503), detail: "no quorum: nobody leads".to_owned() };
+    cut_off(run, Outcome::Rejected(refusal), 2 * SECOND)
+}
+
+/// One more scrape, at a replica that is cut off, which has a second for its answer.
+fn cut_off((history, evidence): &Run, outcome: Outcome, took: u64) -> Option<Run> {
     let (mut history, mut evidence) = (history.clone(), evidence.clone());
     let called = 1_000 * SECOND;
-    let returned = called + 5 * SECOND;
+    let returned = called + took;
     history.ops.push(Op {
         id: 1 << 50,
         client: 1 << 50,
@@ -52,7 +77,7 @@ pub(super) fn hanging_without_majority((history, evidence): &Run) -> Option<Run>
         returned,
         action: Action::Scrape,
         key: None,
-        outcome: Outcome::Unknown(Refusal { status: None, detail: "no answer".to_owned() }),
+        outcome,
         picture: None,
         last: false,
     });
@@ -86,6 +111,24 @@ pub(super) fn two_leaders((history, evidence): &Run) -> Option<Run> {
 pub(super) fn applied_falls((history, evidence): &Run) -> Option<Run> {
     let mut evidence = evidence.clone();
     evidence.sightings = vec![sighting(1, "a", 3, 10, "a"), sighting(2, "a", 3, 9, "a")];
+    Some((history.clone(), evidence))
+}
+
+/// Wrong clocks that cost the leader its lead.
+pub(super) fn flapping((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    evidence.leader_changes = 1;
+    evidence.due = Due { leader_changes_max: Some(0), ..Due::default() };
+    Some((history.clone(), evidence))
+}
+
+/// A run in which nobody came to one of the places at which to crash.
+pub(super) fn missed_place((history, evidence): &Run) -> Option<Run> {
+    let mut evidence = evidence.clone();
+    let name = "power-cut-at any respond".to_owned();
+    evidence.faults = vec![Fault { name, from: 0, to: SECOND }];
+    let places = ["respond", "vote-save-after"].map(str::to_owned).to_vec();
+    evidence.due = Due { faults: 1, places, ..Due::default() };
     Some((history.clone(), evidence))
 }
 

@@ -112,7 +112,7 @@ const fn broken(
 /// Which of the two decides depends on whether the group was only ever replaced as a whole.
 const BLACK_BOX: &str = "zones or linearizable";
 
-static BROKEN: [Broken; 31] = [
+static BROKEN: [Broken; 36] = [
     broken("stale_read", Style::Puts, mutate::stale_read, &["order_by_index", "zones"]),
     broken("stale_read_of_a_mix", Style::Mix, mutate::stale_read, &["order_by_index", BLACK_BOX]),
     broken("old_read", Style::Puts, mutate::old_read, &["order_by_index", "zones"]),
@@ -147,6 +147,7 @@ static BROKEN: [Broken; 31] = [
     broken("two_terms", Style::Mix, mutate::two_terms, &["no_phantom"]),
     broken("other_digest", Style::Puts, evidence::other_digest, &["same_digest"]),
     broken("slow_healing", Style::Puts, evidence::slow_healing, &["heals"]),
+    broken("no_push_after_healing", Style::Puts, evidence::no_push_after_healing, &["heals"]),
     broken("silent_in_the_end", Style::Puts, evidence::silent_in_the_end, &["heals"]),
     broken(
         "success_without_majority",
@@ -160,9 +161,23 @@ static BROKEN: [Broken; 31] = [
         evidence::hanging_without_majority,
         &["minority"],
     ),
+    broken(
+        "wrong_refusal_without_majority",
+        Style::Puts,
+        evidence::wrong_refusal_without_majority,
+        &["minority"],
+    ),
+    broken(
+        "late_refusal_without_majority",
+        Style::Puts,
+        evidence::late_refusal_without_majority,
+        &["minority"],
+    ),
     broken("leak", Style::Puts, evidence::leak, &["resources"]),
     broken("two_leaders", Style::Puts, evidence::two_leaders, &["raft_order"]),
     broken("applied_falls", Style::Puts, evidence::applied_falls, &["raft_order"]),
+    broken("flapping", Style::Puts, evidence::flapping, &["coverage"]),
+    broken("missed_place", Style::Puts, evidence::missed_place, &["coverage"]),
     broken("idle", Style::Puts, evidence::idle, &["coverage"]),
 ];
 
@@ -214,6 +229,7 @@ fn all() -> Vec<Test> {
         test("oracle::search", oracle::search),
         test("oracle::zones", oracle::zones),
         test("plain::files", plain::files),
+        test("plain::bugs", plain::bugs),
         test("plain::kinds", plain::kinds),
         test("plain::outcomes", plain::outcomes),
         test("plain::scrapes", plain::scrapes),

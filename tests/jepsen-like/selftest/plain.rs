@@ -10,6 +10,7 @@ use super::simulate::{Script, Style, simulate};
 use crate::checkers::Evidence;
 use crate::client::perform;
 use crate::history::{Action, Cell, History, MIXED, Outcome};
+use crate::ledger;
 use crate::workload::Kind;
 
 #[expect(clippy::needless_pass_by_value, reason = "made for `map_err`")]
@@ -115,6 +116,17 @@ pub(super) fn outcomes() -> Result<(), Failed> {
     let nobody = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     let refused = perform(nobody, &put, None, "job-1", Duration::from_millis(500)).0;
     same(&matches!(refused, Outcome::Rejected(_)), &true)
+}
+
+/// A bug that nobody can hunt is refused: to find nothing of it would look like a success.
+pub(super) fn bugs() -> Result<(), Failed> {
+    let unknown = |names: &[&str]| {
+        ledger::unknown(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
+    };
+    same(&unknown(&[]), &None)?;
+    same(&unknown(&["local-read", "no-dedupe"]), &None)?;
+    let why = unknown(&["local-read", "local-reads"]).unwrap_or_default();
+    same(&why.starts_with("no bug local-reads; there are local-read, "), &true)
 }
 
 /// A scrape is read by job, and a family whose series disagree is noticed.

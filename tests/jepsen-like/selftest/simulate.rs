@@ -282,6 +282,7 @@ impl Simulation {
             replicas: REPLICAS.len(),
             digests: REPLICAS.iter().map(digest).collect(),
             healed_after: Some(MS),
+            served: REPLICAS.map(str::to_owned).to_vec(),
             heal_tried: true,
             deadline: PATIENCE / 2,
             ..Evidence::default()

@@ -5,12 +5,24 @@ use std::time::{Duration, Instant};
 
 use super::World;
 use crate::nemesis::Trouble;
-use crate::replica::Holder;
 use crate::replica::status::{self, Status};
+use crate::replica::{Holder, http};
 use crate::tools;
 
-/// How long a fault that costs a disk waits for the disks before.
-const SPARE_WAIT: Duration = Duration::from_secs(5);
+/// Where the harness itself pushes, beside all that clients push and checkers look at.
+const PROBE: &str = "/metrics/job/harness";
+/// Longer than a replica may take to say that it cannot serve, also where all is large.
+const SERVE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long a fault that costs a disk waits for the disks before: as long as these may take.
+const SPARE_WAIT: Duration = Duration::from_secs(10);
+
+/// Replicas that took a push and answered a scrape of the harness.
+pub(crate) struct Service {
+    /// Until the last of them did.
+    pub(crate) after: Duration,
+    pub(crate) by: Vec<String>,
+}
 
 impl World {
     /// Ends every fault that is still in force, and starts whoever does not run.
@@ -63,7 +75,43 @@ impl World {
         if leaders.len() > 1 {
             return Err(format!("the leaders are {leaders:?}"));
         }
+        // A replica stays ready for a while without one.
+        match leaders.first() {
+            Some((term, leader)) if leader.is_empty() => Err(format!("nobody leads term {term}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether this founder takes a push and answers a scrape.
+    fn serves(&self, number: usize) -> Result<(), String> {
+        for (method, target) in [("PUT", PROBE), ("GET", "/metrics")] {
+            let answer = http::ask(self.place.web(number), method, target, SERVE_LIMIT)?;
+            if answer.status != 200 {
+                let (name, text) = (self.name(number), answer.text());
+                return Err(format!("{method} {target} at {name}: {} {text}", answer.status));
+            }
+        }
         Ok(())
+    }
+
+    /// Waits until the cluster is well and every founder serves; how long that took, and who serves.
+    pub(crate) fn await_service(&mut self, limit: Duration) -> Result<Service, String> {
+        let start = Instant::now();
+        loop {
+            self.await_well(limit.saturating_sub(start.elapsed()))?;
+            let served: Result<(), String> =
+                (0..self.founders).try_for_each(|number| self.serves(number));
+            match served {
+                Ok(()) => {
+                    let by = (0..self.founders).map(|number| self.name(number).to_owned());
+                    return Ok(Service { after: start.elapsed(), by: by.collect() });
+                }
+                Err(why) if start.elapsed() > limit => {
+                    return Err(format!("no service after {limit:?}: {}", why.trim()));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
     }
 
     /// Whether one more disk may be lost or begin anew: only while all others hold everything. A
