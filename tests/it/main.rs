@@ -1,7 +1,7 @@
 //! The integration tests: one binary, real processes, real sockets.
 //!
 //! `compat` holds quorumgate against the original Pushgateway, `clients` lets real clients use it,
-//! `flags`, `lifecycle` and `limits` test the process itself, `cluster` several of them together.
+//! `flags`, `lifecycle`, `limits` and `own_metrics` test the process itself, `cluster` several of them together.
 //! `harness` is what they share.
 
 #![expect(
@@ -24,6 +24,7 @@ mod flags;
 mod harness;
 mod lifecycle;
 mod limits;
+mod own_metrics;
 mod readers;
 mod tidy;
 #[cfg(feature = "trials")]
