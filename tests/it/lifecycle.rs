@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::eventually;
 use crate::harness::http::read_response;
@@ -109,8 +109,12 @@ fn a_client_that_never_finishes_does_not_hold_up_the_stop() {
         .unwrap();
     let idle = TcpStream::connect(server.addr()).unwrap();
     assert_eq!(server.send("GET", "/-/healthy", "").status, 200);
+    let signalled = Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0), "{}", server.stderr());
+    // Far from the default of 20 s.
+    assert!(signalled.elapsed() < Duration::from_secs(8), "{:?}", signalled.elapsed());
+    assert!(server.stderr().contains("some requests were not finished"), "{}", server.stderr());
     drop((client, idle));
 }
 
@@ -200,7 +204,7 @@ fn a_folder_that_cannot_be_made_is_refused() {
 #[test]
 fn a_stop_is_quick_when_nothing_is_under_way() {
     let mut server = Server::gate(&[]);
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     server.signal("TERM");
     server.wait();
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());

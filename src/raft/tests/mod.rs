@@ -95,7 +95,7 @@ pub(super) async fn newest(replica: &Replica) -> Reading {
 
 /// Waits until the replica's tasks have let go of its folder, which a process's end would do.
 pub(super) async fn let_go(replica: Replica, folder: &TempDir) {
-    replica.shutdown().await;
+    replica.shutdown().await.unwrap();
     drop(replica);
     while Folder::lock(&folder.path().join("data")).is_err() {
         tokio::task::yield_now().await;
@@ -169,7 +169,7 @@ async fn concurrent_pushes_share_log_entries() {
         indexes.insert(push.await.unwrap().index);
     }
     assert!(indexes.len() < 250, "500 concurrent pushes took {} log entries", indexes.len());
-    replica.shutdown().await;
+    replica.shutdown().await.unwrap();
 }
 
 /// Several pieces of a rewrite, and what is there when it ends before the last one.
