@@ -49,6 +49,26 @@ fn a_signal_stops_it_with_success() {
 }
 
 #[test]
+fn without_flags_it_keeps_its_data_where_it_was_started() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port of every address is the one thing that a test cannot do without.
+    let mut server = Server::gate_bare(folder.path(), &["--web.listen-address=:0"]);
+    assert!(server.addr().ip().is_loopback(), "{}", server.addr());
+    assert_eq!(server.send("PUT", "/metrics/job/j", "a 1\n").status, 200);
+    assert!(server.send("GET", "/metrics", "").text().contains("a{instance=\"\",job=\"j\"} 1\n"));
+    let data = folder.path().join("data");
+    assert!(data.join("IDENTITY").is_file());
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    // In full, since nobody remembers where it was started.
+    let data = data.canonicalize().unwrap().display().to_string();
+    assert!(server.stderr().contains(&data), "{}", server.stderr());
+    server.kill();
+    let server = Server::gate_bare(folder.path(), &["--web.listen-address=:0"]);
+    assert!(server.send("GET", "/metrics", "").text().contains("a{instance=\"\",job=\"j\"} 1\n"));
+}
+
+#[test]
 fn a_request_to_quit_stops_it_with_success() {
     for method in ["PUT", "POST"] {
         let mut server = Server::gate(&["--web.enable-lifecycle"]);

@@ -46,13 +46,25 @@ impl Server {
         command.arg("--web.listen-address=127.0.0.1:0");
         command.arg(format!("--storage.path={}", folder.join("data").display()));
         command.args(flags).current_dir(folder);
+        Server::run(command)
+    }
+
+    /// quorumgate started in `folder` with these flags alone.
+    pub(crate) fn gate_bare(folder: &Path, flags: &[&str]) -> Server {
+        let mut command = gate_command();
+        command.args(flags).current_dir(folder);
+        Server::run(command)
+    }
+
+    fn run(command: Command) -> Server {
+        let shown = format!("{command:?}");
         let (mut child, stderr) = spawn(command);
         let addr = eventually(PATIENCE, "quorumgate to listen", || {
             let said = stderr.lock().unwrap().clone();
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("quorumgate {flags:?} stopped with {status}:\n{said}");
+                panic!("{shown} stopped with {status}:\n{said}");
             }
-            listening(&said)
+            listening(&said).map(reachable)
         });
         let server = Server { name: "quorumgate", child, addr, stderr, folder: None };
         server.wait_until_answering();
@@ -227,6 +239,14 @@ fn spawn(mut command: Command) -> (Child, Arc<Mutex<String>>) {
         }
     });
     (child, said)
+}
+
+/// Where to connect to what listens here.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    addr
 }
 
 /// The address in `msg="listening" ... address=127.0.0.1:PORT`.
