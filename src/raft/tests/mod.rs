@@ -26,7 +26,7 @@ use super::types::TypeConfig;
 use crate::clock::{Clock, UnixNanos};
 use crate::group::{
     Batch, Change, GroupStore, GroupingKey, Mutation, Outcome, PushMode, PushRules, RequestId,
-    prepare_push,
+    StateLimits, prepare_push,
 };
 use crate::limits::Limits;
 use crate::pb::client::{Gauge, Metric, MetricFamily, MetricType};
@@ -179,7 +179,7 @@ fn a_rewritten_state_database_counts_only_once_it_is_finished() {
     let job = |n: u64| format!("{n}{}", "x".repeat(50_000));
     let pushes = (0..40).map(|n| Mutation { id: id(n), change: push(&job(n), 1.0) });
     let mutations = pushes.collect();
-    store.apply(1, &Batch { at: UnixNanos(1), groups_max: 0, series_max: 0, mutations });
+    store.apply(1, &Batch { at: UnixNanos(1), limits: StateLimits::default(), mutations });
     let view = store.view();
     let position = Position::default();
 

@@ -105,6 +105,24 @@ impl Server {
         http::send(self.addr, method, target, body.as_bytes())
     }
 
+    /// The same with headers instead of a body.
+    pub(crate) fn send_with(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> http::Response {
+        http::exchange(self.addr, &http::request(method, target, headers, b""))
+            .unwrap_or_else(|e| panic!("{method} {target} got no answer: {e}"))
+    }
+
+    /// A figure that the kernel has of the process's memory, such as `VmHWM`, in bytes.
+    pub(crate) fn memory(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
+    }
+
     /// One of the process's own metrics, if it is there.
     pub(crate) fn metric(&self, name: &str) -> Option<f64> {
         let text = self.send("GET", "/-/metrics", "").text();
