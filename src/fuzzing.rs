@@ -13,7 +13,7 @@ use crate::exposition::negotiate::{Encoding, Format};
 use crate::exposition::{ParseRules, parse_protobuf, parse_text};
 use crate::group::{
     Batch, Change, GroupStore, GroupingKey, Mutation, Outcome, PushMode, PushRules, RequestId,
-    Restore, View, prepare_push,
+    Restore, StateLimits, View, prepare_push,
 };
 use crate::pb::client::{Histogram, Metric, MetricFamily, MetricType};
 
@@ -108,7 +108,7 @@ fn apply(
         change,
     };
     let mutations = changes.into_iter().map(mutation).collect();
-    let batch = Batch { at: AT, groups_max: 0, series_max: 0, mutations };
+    let batch = Batch { at: AT, limits: StateLimits::default(), mutations };
     let bytes = batch.encode();
     let decoded = Batch::decode(bytes);
     assert_eq!(decoded.as_ref(), Ok(&batch), "an entry is what was proposed");

@@ -3,11 +3,13 @@
 //! The defaults are far above what users of the upstream Pushgateway push, and far below what would
 //! exhaust a machine: their job is to stop mistakes and abuse, not work.
 //!
-//! What clients can make the process hold is bounded by three of them together: header blocks and
-//! what is read ahead of a body take at most `header_bytes` for each of `connections`, read bodies
-//! and what is parsed from them at most `inflight_bytes`, and the header blocks of requests being
-//! served at most `header_bytes` for each of `concurrent_requests`. With the defaults the first
-//! product is 8 GiB; it takes as many clients as that to hold it, each for `header_timeout` only.
+//! What clients can make the process hold beside the state is bounded by four of them together:
+//! header blocks and what is read ahead of a body take at most `header_bytes` for each of
+//! `connections`, read bodies and what is parsed from them at most `inflight_bytes`, answers at most
+//! `answer_bytes` and one more answer, and the header blocks and the beginnings of the answers of
+//! requests being served at most `header_bytes` and [`ANSWER_BYTES_FREE`] for each of
+//! `concurrent_requests`. With the defaults the first product is 8 GiB; it takes as many clients as
+//! that to hold it, each for `header_timeout` only.
 
 use std::time::Duration;
 
@@ -33,10 +35,15 @@ pub struct Limits {
     pub groups: usize,
     /// `--limits.series`: series stored; a push that would exceed it is answered 507.
     pub series: usize,
+    /// `--limits.state-bytes`: bytes stored; a push that would exceed it is answered 507.
+    pub state_bytes: u64,
     /// `--limits.concurrent-requests`: requests served at once; one more is answered 503.
     pub concurrent_requests: usize,
     /// `--limits.inflight-bytes`: body bytes held by all requests at once; more is answered 503.
     pub inflight_bytes: usize,
+    /// `--limits.answer-bytes`: bytes that all answers hold at once for themselves alone; more is
+    /// answered 503.
+    pub answer_bytes: usize,
     /// `--limits.connections`: open client connections; one more is closed at once.
     pub connections: usize,
     /// `--limits.header-bytes`: bytes of a request's header block; more is answered 431.
@@ -64,8 +71,10 @@ impl Default for Limits {
             label_value_bytes: MIB,
             groups: 1_000_000,
             series: 10_000_000,
+            state_bytes: 4096 * MIB as u64,
             concurrent_requests: 1024,
             inflight_bytes: 1024 * MIB,
+            answer_bytes: 1024 * MIB,
             connections: 8192,
             header_bytes: MIB,
             header_timeout: Duration::from_secs(10),
@@ -125,6 +134,9 @@ pub const CONNECTION_IDLE: Duration = Duration::from_mins(5);
 pub const BODY_BYTES_PER_SECOND_MIN: u32 = 1024;
 /// A reader of an answer that is slower on average, `body_timeout` aside, does not get the rest.
 pub const ANSWER_BYTES_PER_SECOND_MIN: u32 = 32 * 1024;
+/// Bytes of each answer that do not count against `answer_bytes`: a plain scrape of what is kept
+/// anyway takes little more, and must be possible when others have used up the budget.
+pub const ANSWER_BYTES_FREE: usize = 256 * KIB;
 /// Bytes of an answer that the kernel takes ahead of what it can send. Were it more, a slow reader
 /// would free room for the next bytes so rarely that it looked like one that stands still.
 pub const ANSWER_BYTES_UNSENT_MAX: u32 = 128 * 1024;

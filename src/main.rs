@@ -100,9 +100,14 @@ fn run(config: Config) -> Result<(), Error> {
         // From here on a signal stops the server in order, also while it is still starting.
         let stop = stop_signal().map_err(|source| Error::Replica(Box::new(source)))?;
         tokio::pin!(stop);
+        // A task of its own: what it holds is let go of where that may wait for the disk.
+        let mut binding = tokio::spawn(Server::bind(config));
         let server = tokio::select! {
-            server = Server::bind(config) => server?,
-            () = &mut stop => return Ok(()),
+            bound = &mut binding => bound.map_err(|ended| Error::Replica(Box::new(ended)))??,
+            () = &mut stop => {
+                binding.abort();
+                return Ok(());
+            }
         };
         server.run(stop).await
     });

@@ -132,9 +132,11 @@ impl Server {
             // It ends within a bound; a panic of it has already been reported.
             let _ended = serving.await;
         }
-        replica.shutdown().await;
-        tracing::info!("stopped");
-        failure.map_or(Ok(()), |err| Err(err.into()))
+        let closed = replica.shutdown().await;
+        if closed.is_ok() {
+            tracing::info!("stopped");
+        }
+        failure.map_or(closed, Err).map_err(Error::from)
     }
 }
 

@@ -6,7 +6,7 @@ use quorumgate::clock::UnixNanos;
 use quorumgate::exposition::{ParseRules, parse_text};
 use quorumgate::group::{
     Batch, Change, GroupStore, GroupingKey, Mutation, Outcome, PushMode, PushRules, RequestId,
-    View, prepare_push,
+    StateLimits, View, prepare_push,
 };
 use quorumgate::limits::Limits;
 
@@ -59,7 +59,7 @@ impl State {
         id[..8].copy_from_slice(&self.index.to_be_bytes());
         let at = UnixNanos(1_700_000_000_000_000_000 + i64::try_from(self.index).unwrap());
         let mutations = vec![Mutation { id: RequestId(id), change }];
-        Batch { at, groups_max: 0, series_max: 0, mutations }
+        Batch { at, limits: StateLimits::default(), mutations }
     }
 
     /// Applies the batch made last and shows the result to readers.

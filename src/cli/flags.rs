@@ -307,6 +307,12 @@ pub(super) static FLAGS: &[Flag] = &[
         slot: |s| Slot::Count((&mut s.limits.series).into(), ANY),
     },
     Flag {
+        name: "limits.state-bytes",
+        help: "Bytes stored, as quorumgate_state_bytes counts them; a push that would exceed it is \
+               answered 507.",
+        slot: |s| Slot::Bytes((&mut s.limits.state_bytes).into(), ANY),
+    },
+    Flag {
         name: "limits.concurrent-requests",
         help: "Requests served at once; one more is answered 503.",
         slot: |s| Slot::Count((&mut s.limits.concurrent_requests).into(), AT_ONCE),
@@ -315,6 +321,12 @@ pub(super) static FLAGS: &[Flag] = &[
         name: "limits.inflight-bytes",
         help: "Body bytes held by all requests at once; one more request is answered 503.",
         slot: |s| Slot::Bytes((&mut s.limits.inflight_bytes).into(), ANY),
+    },
+    Flag {
+        name: "limits.answer-bytes",
+        help: "Bytes that all answers together hold for themselves alone, beside what scrapes share; \
+               one more answer is 503. A single answer may be larger.",
+        slot: |s| Slot::Bytes((&mut s.limits.answer_bytes).into(), ANY),
     },
     Flag {
         name: "limits.connections",

@@ -7,7 +7,6 @@ use prost_types::Timestamp;
 
 use crate::exposition::float::{write_float_signed_zero, write_integer, write_signed_integer};
 use crate::exposition::name::Escaping;
-use crate::exposition::wire::MetricsIter;
 use crate::pb::client::{
     Bucket, BucketSpan, Exemplar, Histogram, LabelPair, Metric, MetricType, Summary,
 };
@@ -34,12 +33,12 @@ pub struct FamilyHeader<'a> {
     pub kind: MetricType,
 }
 
-/// Writes one family of stored metrics, and the line break that ends it.
-pub fn write_family(
+/// Writes what comes before the metrics of a family. The caller writes these, and the line break
+/// that ends the family.
+pub fn write_header(
     out: &mut Vec<u8>,
     layout: Layout,
     header: FamilyHeader<'_>,
-    metrics: &[u8],
     escaping: Escaping,
 ) {
     let mut writer = Writer::new(out, layout, escaping);
@@ -48,10 +47,12 @@ pub fn write_family(
         writer.text("help", header.help);
     }
     writer.word("type", header.kind.as_str_name());
-    for metric in MetricsIter::new(metrics).map_while(|metric| metric.decode()) {
-        writer.message("metric", |writer| writer.metric(&metric));
-    }
-    out.push(b'\n');
+}
+
+/// Writes one stored metric of the family whose header was written before.
+pub fn write_metric(out: &mut Vec<u8>, layout: Layout, metric: &Metric, escaping: Escaping) {
+    let mut writer = Writer { is_first: false, ..Writer::new(out, layout, escaping) };
+    writer.message("metric", |writer| writer.metric(metric));
 }
 
 /// Shows a metric in a refusal: `{ label:{name:"job"  value:"j"}  untyped:{value:2}}`.
@@ -298,12 +299,15 @@ fn write_hex(out: &mut Vec<u8>, prefix: &str, code: u32, digits: usize) {
 mod tests {
     use super::*;
     use crate::exposition::testing::{label, metric_of};
-    use crate::exposition::wire::encode_metrics;
     use crate::pb::client::Quantile;
 
     fn family(layout: Layout, header: FamilyHeader<'_>, metrics: &[Metric]) -> String {
         let mut out = Vec::new();
-        write_family(&mut out, layout, header, &encode_metrics(metrics), Escaping::Underscores);
+        write_header(&mut out, layout, header, Escaping::Underscores);
+        for metric in metrics {
+            write_metric(&mut out, layout, metric, Escaping::Underscores);
+        }
+        out.push(b'\n');
         String::from_utf8(out).unwrap()
     }
 

@@ -9,7 +9,7 @@ use crate::group::hash::{Digest, GroupHasher};
 use crate::group::key::GroupingKey;
 use crate::group::mutation::{Change, Outcome, PushMode, PushedFamily};
 use crate::group::packed::Packed;
-use crate::group::plan::{Plan, Planned};
+use crate::group::plan::{Delta, Growth, Plan, Planned};
 use crate::group::store::{GroupStore, Terms};
 use crate::group::stored::{Group, Member, StoredFamily};
 use crate::group::times::{
@@ -19,13 +19,11 @@ use crate::group::times::{
 /// A failure is this much later than the success it follows, even within one batch: more than the
 /// resolution of the doubles that show the times, so that an alert sees which was later.
 const FAILURE_AFTER_SUCCESS_NANOS: i64 = 1_000;
-/// The series that a group has of its own.
-const TIME_SERIES: u64 = 2;
 const MALFORMED: &str = "malformed push";
 
-/// Refuses to store more of something than its limit, whose flag bears the same name.
-fn over_limit(what: &str, count: u64, max: u64) -> String {
-    format!("{count} {what} would be more than the limit of {max} (--limits.{what})")
+/// Refuses to store more of something than its limit.
+fn over_limit(what: &str, flag: &str, count: u64, max: u64) -> String {
+    format!("{count} {what} would be more than the limit of {max} (--limits.{flag})")
 }
 
 impl GroupStore {
@@ -54,8 +52,7 @@ impl GroupStore {
         if let Some(reason) = self.checker().check(&plan, terms.at) {
             return self.fail(terms, key, reason);
         }
-        let (added, gone) = plan.series_change();
-        if let Some(text) = self.exceeded(terms, plan.group.is_none(), added, gone) {
+        if let Some(text) = self.exceeded(terms, &plan.growth()) {
             return Outcome::OverLimit(text);
         }
         self.commit(plan, mode, terms.at);
@@ -67,17 +64,18 @@ impl GroupStore {
     }
 
     /// Which limit a push would exceed. What does not add to the state passes even above a limit.
-    fn exceeded(&self, terms: Terms, new_group: bool, added: u64, gone: u64) -> Option<String> {
-        let groups = self.totals.groups + u64::from(new_group);
-        if new_group && terms.groups_max > 0 && groups > terms.groups_max {
-            return Some(over_limit("groups", groups, terms.groups_max));
-        }
-        let added = added + if new_group { TIME_SERIES } else { 0 };
-        let series = (self.totals.series + added).saturating_sub(gone);
-        if added > gone && terms.series_max > 0 && series > terms.series_max {
-            return Some(over_limit("series", series, terms.series_max));
-        }
-        None
+    fn exceeded(&self, terms: Terms, growth: &Growth) -> Option<String> {
+        let (totals, max) = (&self.totals, terms.limits);
+        let checks = [
+            ("groups", "groups", totals.groups, growth.groups, max.groups),
+            ("series", "series", totals.series, growth.series, max.series),
+            ("bytes", "state-bytes", totals.state_bytes, growth.bytes, max.bytes),
+        ];
+        checks.into_iter().find_map(|(what, flag, now, Delta { added, gone }, max)| {
+            let then = now.saturating_add(added).saturating_sub(gone);
+            let exceeds = added > gone && max > 0 && then > max;
+            exceeds.then(|| over_limit(what, flag, then, max))
+        })
     }
 
     /// Notes that a push failed: the group's failure time, for which the group may be created.
@@ -91,7 +89,7 @@ impl GroupStore {
             self.store_group(group, &hasher, &[PUSH_FAILURE_TIME]);
         } else if key.is_exposable()
             && !self.checker().times_collide(key)
-            && self.exceeded(terms, true, 0, 0).is_none()
+            && self.exceeded(terms, &Growth::of_new_group(key)).is_none()
         {
             let times = GroupTimes { created: terms.at, succeeded: None, failed: Some(terms.at) };
             let hasher = self.hashes.group(key);

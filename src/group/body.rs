@@ -27,7 +27,7 @@ impl Exposition {
 }
 
 /// A body under construction.
-pub(crate) struct Body {
+pub(crate) struct Body<'r> {
     done: Exposition,
     /// Bytes for the next frame.
     open: Vec<u8>,
@@ -38,14 +38,30 @@ pub(crate) struct Body {
     keep: bool,
     /// Made when the first piece has to be compressed: it takes a quarter of a megabyte.
     deflater: Option<Box<Deflater>>,
+    /// Bytes of `done` and `open` that no cache shares.
+    own_bytes: usize,
+    /// Whether the body may take so many bytes of its own in all.
+    room: &'r mut dyn FnMut(usize) -> bool,
+    /// Whether it may not; then nothing more is gathered.
+    out_of_room: bool,
 }
 
-impl Body {
-    pub(crate) fn new(gzip: bool, keep: bool) -> Self {
+impl<'r> Body<'r> {
+    pub(crate) fn new(gzip: bool, keep: bool, room: &'r mut dyn FnMut(usize) -> bool) -> Self {
         let begun = gzip.then(Gzip::begin);
         let open = begun.as_ref().map_or_else(Vec::new, |(_, header)| header.to_vec());
         let gzip = begun.map(|(gzip, _)| gzip);
-        Body { done: Exposition::default(), open, pending: Vec::new(), gzip, keep, deflater: None }
+        Body {
+            done: Exposition::default(),
+            open,
+            pending: Vec::new(),
+            gzip,
+            keep,
+            deflater: None,
+            own_bytes: 0,
+            room,
+            out_of_room: false,
+        }
     }
 
     /// Adds a piece that is kept; `render` makes it if it is not there yet.
@@ -71,24 +87,25 @@ impl Body {
                 &deflated.bytes
             }
         };
-        self.push(piece);
+        self.push(piece, Share::Kept);
     }
 
     /// As [`Body::kept`], but what is not there yet is not kept either.
     fn passing(&mut self, cache: &FormCache, render: impl FnOnce(&mut Vec<u8>)) {
+        if self.gzip.is_none() && cache.plain.get().is_none() {
+            return render(self.write());
+        }
+        self.flush_pending();
         let Body { gzip, deflater, .. } = self;
         let Some(gzip) = gzip else {
-            return match cache.plain.get() {
-                Some(piece) => {
-                    self.flush_pending();
-                    self.push(piece);
-                }
-                None => render(self.write()),
-            };
+            if let Some(piece) = cache.plain.get() {
+                self.push(piece, Share::Kept);
+            }
+            return;
         };
         let made;
-        let piece = if let Some(piece) = cache.deflated.get() {
-            piece
+        let (piece, share) = if let Some(piece) = cache.deflated.get() {
+            (piece, Share::Kept)
         } else {
             let mut rendered = Vec::new();
             let plain: &[u8] = if let Some(plain) = cache.plain.get() {
@@ -98,10 +115,15 @@ impl Body {
                 &rendered
             };
             made = deflater.get_or_insert_default().deflate(plain);
-            &made
+            (&made, Share::Own)
         };
         gzip.add(piece);
-        self.push(&piece.bytes);
+        self.push(&piece.bytes, share);
+    }
+
+    /// Whether what is rendered is kept for the next scrape.
+    pub(crate) fn keeps(&self) -> bool {
+        self.keep
     }
 
     /// Whether the body is compressed.
@@ -114,16 +136,27 @@ impl Body {
         if self.pending.len() >= FRAME_BYTES {
             self.flush_pending();
         }
+        if self.out_of_room {
+            self.pending.clear();
+        }
         &mut self.pending
     }
 
-    pub(crate) fn finish(mut self) -> Exposition {
+    /// Asks for room for so many bytes more, before they are made. Whether there is some.
+    pub(crate) fn claim(&mut self, bytes: usize) -> bool {
+        let bytes = self.own_bytes.saturating_add(self.pending.len()).saturating_add(bytes);
+        self.out_of_room = self.out_of_room || !(self.room)(bytes);
+        !self.out_of_room
+    }
+
+    /// The body, if there was room for it.
+    pub(crate) fn finish(mut self) -> Option<Exposition> {
         self.flush_pending();
         if let Some(gzip) = self.gzip.take() {
             self.open.extend_from_slice(&gzip.finish());
         }
         self.close_frame();
-        self.done
+        self.claim(0).then_some(self.done)
     }
 
     fn flush_pending(&mut self) {
@@ -134,14 +167,20 @@ impl Body {
         if let Some(gzip) = &mut self.gzip {
             let deflated: Deflated = self.deflater.get_or_insert_default().deflate(&plain);
             gzip.add(&deflated);
-            self.push(&deflated.bytes);
+            self.push(&deflated.bytes, Share::Own);
         } else {
-            self.push(&Bytes::from(plain));
+            // Without the room that growing has left.
+            self.push(&Bytes::from(plain.into_boxed_slice()), Share::Own);
         }
     }
 
-    fn push(&mut self, piece: &Bytes) {
-        if piece.len() >= SHARED_FRAME_MIN {
+    fn push(&mut self, piece: &Bytes, share: Share) {
+        let is_small = piece.len() < SHARED_FRAME_MIN;
+        self.own_bytes += if is_small || share == Share::Own { piece.len() } else { 0 };
+        if !self.claim(0) {
+            return;
+        }
+        if !is_small {
             self.close_frame();
             self.add_frame(piece.clone());
             return;
@@ -161,6 +200,16 @@ impl Body {
 
     fn add_frame(&mut self, frame: Bytes) {
         self.done.len += frame.len();
+        self.own_bytes += size_of::<Bytes>();
         self.done.frames.push(frame);
     }
+}
+
+/// Who holds the bytes of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    /// A cache of the state, too.
+    Kept,
+    /// The body alone.
+    Own,
 }

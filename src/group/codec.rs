@@ -5,7 +5,9 @@ use prost::Message;
 
 use crate::clock::UnixNanos;
 use crate::group::key::GroupingKey;
-use crate::group::mutation::{Batch, Change, Mutation, PushMode, PushedFamily, RequestId};
+use crate::group::mutation::{
+    Batch, Change, Mutation, PushMode, PushedFamily, RequestId, StateLimits,
+};
 use crate::pb::client::MetricType;
 use crate::pb::v1;
 
@@ -37,7 +39,7 @@ impl Batch {
     /// The bytes that [`Batch::decode`] reads.
     pub fn encode(&self) -> Bytes {
         let mutations = self.mutations.iter();
-        encode_batch(self.at, self.groups_max, self.series_max, mutations)
+        encode_batch(self.at, self.limits, mutations)
     }
 
     /// Reads what [`Batch::encode`] wrote. The batch keeps `bytes` alive.
@@ -48,8 +50,11 @@ impl Batch {
         }
         Ok(Batch {
             at: UnixNanos(batch.at_nanos),
-            groups_max: batch.groups_max,
-            series_max: batch.series_max,
+            limits: StateLimits {
+                groups: batch.groups_max,
+                series: batch.series_max,
+                bytes: batch.bytes_max,
+            },
             mutations: batch
                 .mutations
                 .into_iter()
@@ -62,12 +67,18 @@ impl Batch {
 /// The bytes of a [`Batch`] of these parts.
 pub(crate) fn encode_batch<'a>(
     at: UnixNanos,
-    groups_max: u64,
-    series_max: u64,
+    limits: StateLimits,
     mutations: impl Iterator<Item = &'a Mutation>,
 ) -> Bytes {
     let mutations = mutations.map(encode_mutation).collect();
-    let batch = v1::Batch { format: FORMAT, at_nanos: at.0, groups_max, series_max, mutations };
+    let batch = v1::Batch {
+        format: FORMAT,
+        at_nanos: at.0,
+        groups_max: limits.groups,
+        series_max: limits.series,
+        bytes_max: limits.bytes,
+        mutations,
+    };
     Bytes::from(batch.encode_to_vec())
 }
 

@@ -8,6 +8,7 @@
 //! * a large family has that chunk for itself, which keeps its header, and its samples are kept with
 //!   the chunks of its members.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::exposition::FamilyHeader;
@@ -16,7 +17,7 @@ use crate::exposition::negotiate::{Encoding, Format};
 use crate::exposition::protobuf::{write_delimited, write_delimited_header};
 use crate::exposition::prototext::{self, Layout};
 use crate::exposition::text::render::{write_header, write_samples};
-use crate::exposition::wire::encode_metrics;
+use crate::exposition::wire::{MetricsIter, encode_metrics};
 use crate::group::body::{Body, Exposition};
 use crate::group::chunked::Chunk;
 use crate::group::family::FamilyEntry;
@@ -31,26 +32,27 @@ impl View {
     /// answering replica adds; where one has the name of a stored family, its header counts and its
     /// samples come first. One whose type differs from the stored family's is left out.
     pub fn exposition(&self, own: &[MetricFamily], format: Format, gzip: bool) -> Exposition {
-        self.write_exposition(own, format, Body::new(gzip, true))
+        let wish = Wish { gzip, keep: true };
+        self.exposition_within(own, format, wish, &mut |_| true).unwrap_or_default()
     }
 
-    /// The same bytes for a scraper that is not expected again: what was kept before is used, but
-    /// nothing more is kept.
-    pub fn passing_exposition(
+    /// The same bytes as far as there is room: `room` is asked again and again whether the body may
+    /// take so many bytes in all, beside those that it shares with the state. None if it may not.
+    pub fn exposition_within(
         &self,
         own: &[MetricFamily],
         format: Format,
-        gzip: bool,
-    ) -> Exposition {
-        self.write_exposition(own, format, Body::new(gzip, false))
-    }
-
-    fn write_exposition(&self, own: &[MetricFamily], format: Format, body: Body) -> Exposition {
+        wish: Wish,
+        room: &mut dyn FnMut(usize) -> bool,
+    ) -> Option<Exposition> {
         let mut own = own_families(own);
         own.sort_by(|a, b| a.name.cmp(b.name));
-        let mut gatherer = Gatherer { body, format };
+        let mut gatherer = Gatherer { body: Body::new(wish.gzip, wish.keep, room), format };
         let mut own = &*own;
         for chunk in self.families().list().chunks() {
+            if !gatherer.body.claim(0) {
+                return None;
+            }
             let last = chunk.entries().last().map_or("", |entry| &*entry.name);
             let first = chunk.entries().first().map_or("", |entry| &*entry.name);
             let (before, rest) = split_at_name(own, |name| name < first);
@@ -76,6 +78,16 @@ impl View {
         });
         of_families.sum::<usize>() as u64
     }
+}
+
+/// How a body is wanted, beside its format.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Compressed.
+    pub gzip: bool,
+    /// Whether what is rendered is kept for the next scrape. If not, what was kept before is used,
+    /// but nothing more is kept.
+    pub keep: bool,
 }
 
 /// A family that the answering replica adds.
@@ -104,12 +116,12 @@ fn split_at_name<'a, 'b>(
     own.split_at_checked(own.partition_point(|own| is_first(own.name))).unwrap_or_default()
 }
 
-struct Gatherer {
-    body: Body,
+struct Gatherer<'r> {
+    body: Body<'r>,
     format: Format,
 }
 
-impl Gatherer {
+impl Gatherer<'_> {
     /// The encoding as far as renderings in it are kept.
     fn form(&self) -> Option<Form> {
         match self.format.encoding {
@@ -205,7 +217,13 @@ impl Gatherer {
             };
             // To render these is to copy them, which takes no longer than to copy what was kept.
             let is_copy = form == Form::Delimited && !self.body.is_compressed();
-            match self.kept_form(member_facts(chunk)).filter(|_| !is_copy) {
+            let kept_form = self.kept_form(member_facts(chunk)).filter(|_| !is_copy);
+            // What is rendered for this body alone, before its length is known.
+            let alone = kept_form.is_none() || !self.body.keeps();
+            if !self.body.claim(if alone { rendered_bytes_about(chunk) } else { 0 }) {
+                return;
+            }
+            match kept_form {
                 Some(form) => self.body.kept(chunk.cache().form(form), render),
                 None => render(self.body.write()),
             }
@@ -219,8 +237,40 @@ impl Gatherer {
     }
 
     fn write_family(&mut self, family: Option<&FamilyEntry>, own: Option<&OwnFamily<'_>>) {
-        let format = self.format;
-        write_family(self.body.write(), format, family, own);
+        match self.format.encoding {
+            Encoding::ProtoText => self.write_prototext(Layout::Multiline, family, own),
+            Encoding::ProtoCompact => self.write_prototext(Layout::Compact, family, own),
+            Encoding::Text | Encoding::ProtoDelimited => {
+                // It is written in one piece, which is put together before if names are escaped.
+                let bytes = family.map_or(0, |family| len(family.bytes));
+                if self.body.claim(bytes.saturating_mul(3)) {
+                    write_family(self.body.write(), self.format, family, own);
+                }
+            }
+        }
+    }
+
+    /// Metric by metric: this form is several times as long as what is stored.
+    fn write_prototext(
+        &mut self,
+        layout: Layout,
+        family: Option<&FamilyEntry>,
+        own: Option<&OwnFamily<'_>>,
+    ) {
+        let Some(header) = header(family, own) else { return };
+        let escaping = self.format.escaping;
+        prototext::write_header(self.body.write(), layout, header, escaping);
+        let own = own.map(|own| Cow::Borrowed(&*own.metrics));
+        for metrics in own.into_iter().chain(members(family).map(|member| member.family.metrics()))
+        {
+            for metric in MetricsIter::new(&metrics).map_while(|metric| metric.decode()) {
+                if !self.body.claim(0) {
+                    return;
+                }
+                prototext::write_metric(self.body.write(), layout, &metric, escaping);
+            }
+        }
+        self.body.write().push(b'\n');
     }
 }
 
@@ -232,46 +282,44 @@ fn member_facts(chunk: &Chunk<Member>) -> &Facts {
     })
 }
 
-/// Writes a family, stored or own or both in one, without keeping anything.
+/// About how long the samples of a chunk become.
+fn rendered_bytes_about(chunk: &Chunk<Member>) -> usize {
+    let stored: usize = chunk.entries().iter().map(|member| member.family.metrics.len()).sum();
+    stored.saturating_mul(2)
+}
+
+fn len(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// Who has samples of a family, in the order in which they are exposed.
+fn members(family: Option<&FamilyEntry>) -> impl Iterator<Item = &Member> {
+    let members = family.into_iter().flat_map(|family| family.members.iter());
+    trials::ordered(Bug::HashOrder, members, |member| member.family.mark.into())
+}
+
+/// Writes a family, stored or own or both in one, as text or delimited, without keeping anything.
 fn write_family(
     out: &mut Vec<u8>,
     format: Format,
     family: Option<&FamilyEntry>,
     own: Option<&OwnFamily<'_>>,
 ) {
-    let members = || {
-        let members = family.into_iter().flat_map(|family| family.members.iter());
-        trials::ordered(Bug::HashOrder, members, |member| member.family.mark.into())
-    };
-    let escaped = family.is_some_and(|_| members().any(|member| member.family.needs_escaping));
+    let escaped = members(family).any(|member| member.family.needs_escaping);
     let escaped = format.escaping != Escaping::AllowUtf8 && (escaped || own.is_some());
-    match format.encoding {
-        Encoding::ProtoDelimited if escaped => {}
-        Encoding::Text | Encoding::ProtoDelimited => {
-            write_front(out, format, family, own);
-            for member in members() {
-                write_member(out, format, &member.family);
-            }
-            return;
+    if format.encoding == Encoding::Text || !escaped {
+        write_front(out, format, family, own);
+        for member in members(family) {
+            write_member(out, format, &member.family);
         }
-        Encoding::ProtoText | Encoding::ProtoCompact => {}
+        return;
     }
     let Some(header) = header(family, own) else { return };
     let mut metrics = own.map_or_else(Vec::new, |own| own.metrics.clone());
-    for member in members() {
+    for member in members(family) {
         metrics.extend_from_slice(&member.family.metrics());
     }
-    match format.encoding {
-        Encoding::ProtoText => {
-            prototext::write_family(out, Layout::Multiline, header, &metrics, format.escaping);
-        }
-        Encoding::ProtoCompact => {
-            prototext::write_family(out, Layout::Compact, header, &metrics, format.escaping);
-        }
-        Encoding::Text | Encoding::ProtoDelimited => {
-            write_delimited(out, header, &metrics, format.escaping);
-        }
-    }
+    write_delimited(out, header, &metrics, format.escaping);
 }
 
 /// Writes what comes before the stored samples of a family: its header and the own samples.
@@ -288,8 +336,7 @@ fn write_front(
         write_samples(out, name, kind, own_metrics, format.escaping);
         return;
     }
-    let stored_bytes =
-        family.map_or(0, |family| usize::try_from(family.bytes).unwrap_or(usize::MAX));
+    let stored_bytes = family.map_or(0, |family| len(family.bytes));
     let header = FamilyHeader { name, help, kind };
     write_delimited_header(out, header, own_metrics.len() + stored_bytes, format.escaping);
     out.extend_from_slice(own_metrics);

@@ -55,9 +55,12 @@ pub use body::Exposition;
 pub use codec::DecodeError;
 pub(crate) use codec::{FORMAT as BATCH_FORMAT, decode_mutation, encode_batch, encode_mutation};
 pub use dirty::Dirty;
+pub use gather::Wish;
 pub use items::Item;
 pub use key::GroupingKey;
-pub use mutation::{Batch, Change, Mutation, Outcome, PushMode, PushedFamily, RequestId};
+pub use mutation::{
+    Batch, Change, Mutation, Outcome, PushMode, PushedFamily, RequestId, StateLimits,
+};
 pub use restore::{Restore, RestoreError};
 pub use sanitize::{PushRules, prepare_push};
 pub use store::GroupStore;

@@ -90,15 +90,24 @@ impl Mutation {
     }
 }
 
+/// How much may be stored; 0 stands for no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StateLimits {
+    /// Groups.
+    pub groups: u64,
+    /// Series, those of push times included.
+    pub series: u64,
+    /// Bytes, as [`crate::group::View::state_bytes`] counts them.
+    pub bytes: u64,
+}
+
 /// The payload of one log entry: mutations that share a time stamp and an fsync.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     /// The proposing leader's clock.
     pub at: UnixNanos,
-    /// The proposing leader's limit on groups (0: none), so that all replicas use the same.
-    pub groups_max: u64,
-    /// The proposing leader's limit on series (0: none).
-    pub series_max: u64,
+    /// The proposing leader's limits, so that all replicas use the same.
+    pub limits: StateLimits,
     /// Applied in this order.
     pub mutations: Vec<Mutation>,
 }

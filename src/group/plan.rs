@@ -7,8 +7,8 @@ use crate::group::family::Families;
 use crate::group::hash::{Hashes, SeriesHasher};
 use crate::group::key::GroupingKey;
 use crate::group::mutation::{PushMode, PushedFamily};
-use crate::group::stored::{Group, StoredFamily};
-use crate::group::times::is_time_family;
+use crate::group::stored::{Group, StoredFamily, family_bytes};
+use crate::group::times::{TIME_FAMILIES, is_time_family, time_bytes};
 use crate::pb::client::MetricType;
 
 /// A push, held against the group that it changes.
@@ -80,12 +80,50 @@ impl<'a> Plan<'a> {
             || self.removed.binary_search_by(|old| (*old.name).cmp(name)).is_ok()
     }
 
-    /// Series that the push adds and takes away.
-    pub(crate) fn series_change(&self) -> (u64, u64) {
-        let added = self.pushed.iter().map(|p| u64::from(p.examined.series)).sum();
+    /// What the push adds to the state and takes away.
+    pub(crate) fn growth(&self) -> Growth {
+        let mut growth = match self.group {
+            Some(_) => Growth::default(),
+            None => Growth::of_new_group(self.key),
+        };
+        for pushed in &self.pushed {
+            let PushedFamily { name, help, metrics, .. } = pushed.family;
+            growth.series.added += u64::from(pushed.examined.series);
+            growth.bytes.added += family_bytes(name, help, metrics.len());
+        }
         let replaced = self.pushed.iter().filter_map(|p| p.replaced.as_ref());
-        let gone = replaced.chain(&self.removed).map(|old| u64::from(old.series)).sum();
-        (added, gone)
+        for old in replaced.chain(&self.removed) {
+            growth.series.gone += u64::from(old.series);
+            growth.bytes.gone += old.state_bytes();
+        }
+        growth
+    }
+}
+
+/// What a change does to the size of the state.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Growth {
+    pub(crate) groups: Delta,
+    pub(crate) series: Delta,
+    pub(crate) bytes: Delta,
+}
+
+/// How much comes, and how much goes.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Delta {
+    pub(crate) added: u64,
+    pub(crate) gone: u64,
+}
+
+impl Growth {
+    /// A group without families but those of push times.
+    pub(crate) fn of_new_group(key: &GroupingKey) -> Growth {
+        let added = |added| Delta { added, gone: 0 };
+        Growth {
+            groups: added(1),
+            series: added(TIME_FAMILIES.len() as u64),
+            bytes: added(time_bytes(key)),
+        }
     }
 }
 

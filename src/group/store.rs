@@ -8,7 +8,7 @@ use crate::group::dirty::{Dirty, DirtyNames};
 use crate::group::family::Families;
 use crate::group::hash::Hashes;
 use crate::group::index::SeriesIndex;
-use crate::group::mutation::{Batch, Outcome, RequestId};
+use crate::group::mutation::{Batch, Outcome, RequestId, StateLimits};
 use crate::group::recent::{Recent, RecentIndex, remembered};
 use crate::group::stored::Group;
 use crate::group::view::{Totals, View};
@@ -32,8 +32,7 @@ pub struct GroupStore {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Terms {
     pub(crate) at: UnixNanos,
-    pub(crate) groups_max: u64,
-    pub(crate) series_max: u64,
+    pub(crate) limits: StateLimits,
 }
 
 impl GroupStore {
@@ -68,7 +67,7 @@ impl GroupStore {
         );
         // A leader whose clock is behind its predecessor's must not turn back time.
         let at = batch.at.max(self.totals.last_at);
-        let terms = Terms { at, groups_max: batch.groups_max, series_max: batch.series_max };
+        let terms = Terms { at, limits: batch.limits };
         let mut requests: Vec<(RequestId, Outcome)> = Vec::with_capacity(batch.mutations.len());
         let mut outcomes = Vec::with_capacity(batch.mutations.len());
         for mutation in &batch.mutations {

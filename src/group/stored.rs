@@ -16,6 +16,8 @@ use crate::pb::client::{MetricFamily, MetricType};
 /// Bytes of encoded metrics that a chunk holds on average. A chunk is the unit of rendering and of
 /// compression: smaller ones save work after a change, larger ones compress better.
 pub(crate) const CHUNK_BYTES: usize = 1792;
+/// About what a family takes in memory beside its texts and its metrics.
+const FAMILY_BYTES: usize = 192;
 /// Groups that a chunk of the list of groups holds on average.
 const CHUNK_GROUPS: u32 = 32;
 
@@ -85,8 +87,13 @@ impl StoredFamily {
 
     /// Bytes that count as its size.
     pub(crate) fn state_bytes(&self) -> u64 {
-        (self.metrics.len() + self.help.len() + self.name.len()) as u64
+        family_bytes(&self.name, &self.help, self.metrics.len())
     }
+}
+
+/// What a family counts as. It follows from what is stored, so that all replicas count the same.
+pub(crate) fn family_bytes(name: &str, help: &str, metrics_bytes: usize) -> u64 {
+    (FAMILY_BYTES + name.len() + help.len() + metrics_bytes) as u64
 }
 
 /// One group's share of a metric name.

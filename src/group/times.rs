@@ -11,7 +11,7 @@ use crate::exposition::wire::encode_metrics;
 use crate::group::hash::{Digest, GroupHasher};
 use crate::group::key::{GroupingKey, INSTANCE};
 use crate::group::packed::Packed;
-use crate::group::stored::StoredFamily;
+use crate::group::stored::{StoredFamily, family_bytes};
 use crate::pb::client::{Gauge, LabelPair, Metric, MetricType};
 
 /// The family that holds when each group was last pushed to successfully.
@@ -22,6 +22,9 @@ const PUSH_TIME_HELP: &str =
     "Last Unix time when changing this group in the Pushgateway succeeded.";
 const PUSH_FAILURE_TIME_HELP: &str =
     "Last Unix time when changing this group in the Pushgateway failed.";
+
+/// Both. Each holds one series of a group.
+pub(crate) const TIME_FAMILIES: [&str; 2] = [PUSH_FAILURE_TIME, PUSH_TIME];
 
 /// Whether a name is one of the two families that a group has of its own.
 pub(crate) fn is_time_family(name: &str) -> bool {
@@ -52,6 +55,12 @@ impl GroupTimes {
 /// The encoded metric of one of the two families of push times; never is 0.
 pub(crate) fn time_metrics(key: &GroupingKey, at: Option<UnixNanos>) -> Vec<u8> {
     encode_metrics(&[time_metric(key, at)])
+}
+
+/// What the two families of push times of a group count as, whatever the times are.
+pub(crate) fn time_bytes(key: &GroupingKey) -> u64 {
+    let metrics_bytes = time_metrics(key, None).len();
+    TIME_FAMILIES.map(|name| family_bytes(name, time_help(name), metrics_bytes)).into_iter().sum()
 }
 
 /// The metric of one of the two families of push times; never is 0.

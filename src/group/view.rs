@@ -74,8 +74,8 @@ impl View {
         self.totals.series
     }
 
-    /// Bytes of what is stored: encoded metrics, names and help texts. Indexes, caches and the
-    /// allocator come on top.
+    /// Bytes of what is stored: encoded metrics, names and help texts, and a fixed number for each
+    /// family. Indexes, caches and the allocator come on top; compression of metrics takes off.
     pub fn state_bytes(&self) -> u64 {
         self.totals.state_bytes
     }

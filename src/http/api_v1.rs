@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::Options;
 use super::app::{Edge, Position, offload};
+use super::budget::{Exhausted, Lease};
 use super::error::ApiError;
 use super::gojson::JsonWriter;
 use super::metric_json::write_metric;
@@ -42,8 +43,13 @@ pub(super) async fn metrics(edge: &Edge, query: Option<&str>) -> Result<Reply, A
     let reading = edge.read(query).await?;
     let position = Position::of(&reading);
     let heavy = reading.view.series_count() > HEAVY_SERIES;
-    let document = offload(heavy, move || write_groups(&reading.view)).await?;
-    Ok(edge.stamp(answer(document), position))
+    let mut lease = edge.answer_lease();
+    let write = move || write_groups(&reading.view, &mut lease).map(|document| (document, lease));
+    let written = offload(heavy, write).await?;
+    let (document, lease) = written.map_err(|Exhausted| ApiError::OutOfAnswerMemory)?;
+    let mut reply = answer(document);
+    reply.body_mut().hold(Box::new(lease));
+    Ok(edge.stamp(reply, position))
 }
 
 /// The answer to a browser that asks whether it may.
@@ -66,17 +72,17 @@ pub(super) fn begin_success(json: &mut JsonWriter) {
     json.key("data");
 }
 
-/// The document of [`metrics`].
-pub(super) fn write_groups(view: &View) -> Vec<Bytes> {
+/// The document of [`metrics`]; `lease` takes what it holds.
+pub(super) fn write_groups(view: &View, lease: &mut Lease) -> Result<Vec<Bytes>, Exhausted> {
     let mut json = JsonWriter::default();
     begin_success(&mut json);
     json.begin_array();
     for group in view.groups() {
-        write_group(&mut json, group);
+        write_group(&mut json, group, lease)?;
     }
     json.end_array();
     json.end_object();
-    json.finish()
+    Ok(json.finish())
 }
 
 /// One member of a group's object.
@@ -87,7 +93,7 @@ enum Member<'a> {
 }
 
 /// Writes a group. Families stand beside the group's own members, and replace one of the same name.
-fn write_group(json: &mut JsonWriter, group: &Group) {
+fn write_group(json: &mut JsonWriter, group: &Group, lease: &mut Lease) -> Result<(), Exhausted> {
     let mut members = BTreeMap::from([
         ("labels", Member::Labels),
         ("last_push_successful", Member::LastPushSuccessful),
@@ -99,13 +105,18 @@ fn write_group(json: &mut JsonWriter, group: &Group) {
         match member {
             Member::Labels => json.strings(group.key().labels()),
             Member::LastPushSuccessful => json.boolean(group.last_push_successful()),
-            Member::Family(family) => write_family(json, family),
+            Member::Family(family) => write_family(json, family, lease)?,
         }
     }
     json.end_object();
+    Ok(())
 }
 
-fn write_family(json: &mut JsonWriter, family: &StoredFamily) {
+fn write_family(
+    json: &mut JsonWriter,
+    family: &StoredFamily,
+    lease: &mut Lease,
+) -> Result<(), Exhausted> {
     json.begin_object();
     json.member_string("time_stamp", &rfc3339(family.pushed_at()));
     json.member_string("type", family.kind().as_str_name());
@@ -116,9 +127,11 @@ fn write_family(json: &mut JsonWriter, family: &StoredFamily) {
     json.begin_array();
     for metric in MetricsIter::new(&family.metrics()) {
         write_metric(json, metric, family.kind());
+        lease.grow_to(json.bytes())?;
     }
     json.end_array();
     json.end_object();
+    lease.grow_to(json.bytes())
 }
 
 #[cfg(test)]
@@ -126,7 +139,10 @@ mod tests {
     use super::*;
     use crate::group::{
         Batch, Change, GroupStore, GroupingKey, Mutation, PushMode, PushedFamily, RequestId,
+        StateLimits,
     };
+    use crate::http::budget::Budget;
+    use crate::limits::Limits;
     use crate::pb::client::MetricType;
 
     fn stored(families: &[(&str, &str)]) -> View {
@@ -142,12 +158,13 @@ mod tests {
         let mutations = vec![Mutation { id: RequestId([1; 16]), change }];
         let mut store = GroupStore::new([0; 16]);
         let at = UnixNanos(1_700_000_000_120_000_000);
-        store.apply(1, &Batch { at, groups_max: 0, series_max: 0, mutations });
+        store.apply(1, &Batch { at, limits: StateLimits::default(), mutations });
         store.view()
     }
 
     fn document(view: &View) -> String {
-        String::from_utf8(write_groups(view).concat()).unwrap()
+        let mut lease = Budget::of_answers(&Limits::default()).lease();
+        String::from_utf8(write_groups(view, &mut lease).unwrap().concat()).unwrap()
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::body::{BodyReader, RequestBody};
-use super::budget::Budget;
+use super::budget::{Budget, Lease};
 use super::conn::InProgress;
 use super::error::ApiError;
 use super::reply::{self, Reply};
@@ -54,7 +54,8 @@ pub(super) struct Edge {
     pub(super) metrics: Metrics,
     quit: CancellationToken,
     router: Router,
-    budget: Budget,
+    bodies: Budget,
+    answers: Budget,
     requests: Arc<Semaphore>,
     /// Large bodies are parsed by as many threads as there are processors, not by all at once.
     parsers: Arc<Semaphore>,
@@ -99,7 +100,8 @@ impl App {
         let Options { route_prefix, telemetry_path, enable_admin_api, limits, .. } = &options;
         let edge = Edge {
             router: Router::new(route_prefix, telemetry_path, *enable_admin_api),
-            budget: Budget::new(limits),
+            bodies: Budget::of_bodies(limits),
+            answers: Budget::of_answers(limits),
             requests: semaphore(limits.concurrent_requests),
             parsers: semaphore(std::thread::available_parallelism().map_or(1, usize::from)),
             connections: semaphore(limits.connections),
@@ -133,7 +135,7 @@ impl App {
         let in_flight = edge.metrics.request_in_flight();
         let (parts, body) = request.into_parts();
         let announced = body.size_hint().exact();
-        let mut body = BodyReader::new(body, &parts.headers, &edge.options.limits, &edge.budget);
+        let mut body = BodyReader::new(body, &parts.headers, &edge.options.limits, &edge.bodies);
         let call = Call { parts: &parts, peer };
 
         let mut reply = match edge.head_fault(&parts) {
@@ -292,6 +294,11 @@ impl Edge {
             reply::set_text(headers, STALENESS, &format!("{:.3}", age.as_secs_f64()));
         }
         reply
+    }
+
+    /// What an answer takes of the memory for answers: nothing yet.
+    pub(super) fn answer_lease(&self) -> Lease {
+        self.answers.lease()
     }
 
     /// Waits for a turn to parse a large body.

@@ -24,6 +24,8 @@ pub(super) enum ApiError {
     BodyTooLarge(String),
     /// All request bodies together hold as much memory as they may.
     OutOfBodyMemory,
+    /// All answers together hold as much memory as they may.
+    OutOfAnswerMemory,
     /// The body is not in its format.
     Parse(String),
     /// The push carries too many series.
@@ -65,6 +67,7 @@ impl ApiError {
                 StatusCode::INSUFFICIENT_STORAGE
             }
             ApiError::OutOfBodyMemory
+            | ApiError::OutOfAnswerMemory
             | ApiError::Overload(_)
             | ApiError::Unavailable(
                 Unavailable::Timeout(_)
@@ -98,6 +101,11 @@ impl ApiError {
                  (--limits.inflight-bytes); try again"
                     .to_owned()
             }
+            ApiError::OutOfAnswerMemory => {
+                "the answers that are being sent together are too large \
+                 (--limits.answer-bytes); try again"
+                    .to_owned()
+            }
             ApiError::Rejected(reason) => format!(
                 "pushed metrics are invalid or inconsistent with existing metrics: {reason}"
             ),
@@ -124,7 +132,9 @@ impl ApiError {
             ApiError::TooManySeries(_) => Some(Refusal::Series),
             ApiError::Labels(_) => Some(Refusal::Labels),
             ApiError::OverLimit(_) => Some(Refusal::Full),
-            ApiError::OutOfBodyMemory | ApiError::Overload(_) => Some(Refusal::Overload),
+            ApiError::OutOfBodyMemory | ApiError::OutOfAnswerMemory | ApiError::Overload(_) => {
+                Some(Refusal::Overload)
+            }
             ApiError::Unavailable(Unavailable::Timeout(_)) => Some(Refusal::Timeout),
             ApiError::Unavailable(
                 Unavailable::NoQuorum(_) | Unavailable::Starting(_) | Unavailable::TooStale { .. },
@@ -190,6 +200,12 @@ mod tests {
             503,
             "the bodies of all current requests together are too large \
              (--limits.inflight-bytes); try again",
+        );
+        check(
+            &ApiError::OutOfAnswerMemory,
+            503,
+            "the answers that are being sent together are too large \
+             (--limits.answer-bytes); try again",
         );
         check(
             &ApiError::Overload(7),

@@ -10,7 +10,9 @@ use super::decode::snappy;
 use super::path::PathLabels;
 use super::router::{Decision, Route, Router};
 use crate::clock::UnixNanos;
-use crate::group::{Batch, GroupStore, GroupingKey, Mutation, PushMode, RequestId, View};
+use crate::group::{
+    Batch, GroupStore, GroupingKey, Mutation, PushMode, RequestId, StateLimits, View,
+};
 use crate::group::{PushRules, prepare_push};
 use crate::limits::Limits;
 
@@ -55,7 +57,7 @@ fn delete_from_page(key: &GroupingKey, utf8_names: bool) {
     let rules = PushRules { labels_max: usize::MAX, own: &[] };
     let change = prepare_push(key.clone(), PushMode::Merge, Vec::new(), &rules);
     let mutations = vec![Mutation { id: RequestId([0; 16]), change }];
-    let batch = Batch { at: UnixNanos(0), groups_max: 0, series_max: 0, mutations };
+    let batch = Batch { at: UnixNanos(0), limits: StateLimits::default(), mutations };
     store.apply(1, &batch);
     for path in super::status_page::delete_paths(&store.view(), utf8_names) {
         let named = match ROUTER.route("DELETE", &format!("/{path}"), None).decision {
@@ -69,7 +71,9 @@ fn delete_from_page(key: &GroupingKey, utf8_names: bool) {
 
 /// Shows a state in the API and on the status page.
 pub(crate) fn show(view: &View) {
-    let json = super::api_v1::write_groups(view).concat();
+    let mut lease = Budget::of_answers(&Limits::default()).lease();
+    let Ok(json) = super::api_v1::write_groups(view, &mut lease) else { return };
+    let json = json.concat();
     assert!(std::str::from_utf8(&json).is_ok(), "the API speaks UTF-8");
     // A crate of the tests alone.
     #[cfg(test)]
@@ -81,7 +85,7 @@ pub(crate) fn show(view: &View) {
 /// Decodes a compressed body. The first byte chooses the encoding, the rest is the body.
 pub(crate) fn body(data: &[u8]) {
     let Some((encoding, body)) = data.split_first() else { return };
-    let mut lease = Budget::new(&Limits::default()).lease();
+    let mut lease = Budget::of_bodies(&Limits::default()).lease();
     if encoding & 1 == 0 {
         let is_gzip = matches!(Header::read(body), Header::Complete(_));
         let decoded = gzip::decode(body, DECODED_BYTES_MAX, &mut lease);

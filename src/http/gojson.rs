@@ -12,6 +12,8 @@ const CHUNK_BYTES: usize = 256 << 10;
 #[derive(Debug, Default)]
 pub(super) struct JsonWriter {
     chunks: Vec<Bytes>,
+    /// Bytes of `chunks`.
+    finished_bytes: usize,
     current: Vec<u8>,
     needs_comma: bool,
 }
@@ -87,6 +89,11 @@ impl JsonWriter {
         self.end_object();
     }
 
+    /// Bytes that the document takes so far.
+    pub(super) fn bytes(&self) -> usize {
+        self.finished_bytes + self.current.capacity()
+    }
+
     /// The document in chunks.
     pub(super) fn finish(mut self) -> Vec<Bytes> {
         self.chunks.push(Bytes::from(self.current));
@@ -103,7 +110,10 @@ impl JsonWriter {
         self.current.push(bracket);
         self.needs_comma = true;
         if self.current.len() >= CHUNK_BYTES {
-            self.chunks.push(Bytes::from(std::mem::take(&mut self.current)));
+            // Without the room that growing has left.
+            let chunk = std::mem::take(&mut self.current).into_boxed_slice();
+            self.finished_bytes += chunk.len();
+            self.chunks.push(Bytes::from(chunk));
         }
     }
 

@@ -1,5 +1,6 @@
 //! What is counted about answered requests.
 
+use http::header::{HOST, HeaderName};
 use http::request::Parts;
 
 use super::router::{GroupRoute, GroupVerb, Route};
@@ -35,9 +36,13 @@ pub(super) fn handler(route: &Route) -> Option<Handler> {
 pub(super) fn head_bytes(request: &Parts) -> u64 {
     let target = request.uri.path_and_query().map_or(0, |target| target.as_str().len());
     let protocol = "HTTP/1.1".len();
+    // As upstream counts: the host without the name of its header, which HTTP/2 does not have.
+    let name_len = |name: &HeaderName| if name == HOST { 0 } else { name.as_str().len() };
     let headers: usize =
-        request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    (target + request.method.as_str().len() + protocol + headers) as u64
+        request.headers.iter().map(|(name, value)| name_len(name) + value.len()).sum();
+    let host = request.uri.authority().filter(|_| !request.headers.contains_key(HOST));
+    let host = host.map_or(0, |host| host.as_str().len());
+    (target + request.method.as_str().len() + protocol + headers + host) as u64
 }
 
 /// About how many bytes a request takes on the wire: its head and the announced length of its body.
@@ -53,7 +58,11 @@ mod tests {
     fn measures_requests() {
         let request = http::Request::put("/metrics/job/a?x=y").header("Host", "h").body(());
         let (parts, ()) = request.unwrap().into_parts();
-        assert_eq!(approximate_bytes(&parts, None), 18 + 3 + 8 + 5);
-        assert_eq!(approximate_bytes(&parts, Some(100)), 134);
+        assert_eq!(approximate_bytes(&parts, None), 18 + 3 + 8 + 1);
+        assert_eq!(approximate_bytes(&parts, Some(100)), 130);
+        // As HTTP/2 brings it.
+        let request = http::Request::put("http://h/metrics/job/a?x=y").body(());
+        let (parts, ()) = request.unwrap().into_parts();
+        assert_eq!(approximate_bytes(&parts, None), 18 + 3 + 8 + 1);
     }
 }

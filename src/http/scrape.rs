@@ -11,7 +11,7 @@ use super::app::{Edge, Position, joined, offload};
 use super::error::ApiError;
 use super::reply::{self, Reply};
 use crate::exposition::negotiate::{Encoding, Format, accepts_gzip, negotiate};
-use crate::group::{Exposition, GroupStore, View};
+use crate::group::{Exposition, GroupStore, View, Wish};
 use crate::limits::SCRAPER_RETURNS;
 use crate::pb::client::{LabelPair, MetricFamily};
 
@@ -80,7 +80,7 @@ pub(super) async fn scrape(edge: &Edge, request: &Parts) -> Result<Reply, ApiErr
     let position = Position::of(&reading);
     let wanted = Wanted::by(&request.headers);
     let keep = edge.demand.comes_again(wanted, started);
-    let reply = exposed(wanted, reading.view, own, keep).await?;
+    let reply = exposed(edge, wanted, reading.view, own, keep).await?;
     edge.metrics.observe_scrape(started.elapsed());
     Ok(edge.stamp(reply, position))
 }
@@ -98,10 +98,11 @@ fn add_label(families: &mut [MetricFamily], name: &str, value: &str) {
 pub(super) async fn own_metrics(edge: &Edge, request: &Parts) -> Result<Reply, ApiError> {
     let own = edge.metrics.gather(&edge.replica.gauges());
     let no_groups = GroupStore::new([0; 16]).view();
-    exposed(Wanted::by(&request.headers), no_groups, own, false).await
+    exposed(edge, Wanted::by(&request.headers), no_groups, own, false).await
 }
 
 async fn exposed(
+    edge: &Edge,
     wanted: Wanted,
     view: View,
     own: Vec<MetricFamily>,
@@ -109,15 +110,17 @@ async fn exposed(
 ) -> Result<Reply, ApiError> {
     let heavy = view.series_count() > HEAVY_SERIES;
     let Wanted { format, gzip } = wanted;
+    let mut lease = edge.answer_lease();
     let render = move || {
-        if keep {
-            view.exposition(&own, format, gzip)
-        } else {
-            view.passing_exposition(&own, format, gzip)
-        }
+        let room = &mut |bytes| lease.grow_to(bytes).is_ok();
+        let exposition = view.exposition_within(&own, format, Wish { gzip, keep }, room)?;
+        Some((exposition, lease))
     };
-    let exposition = offload(heavy, render).await?;
-    Ok(wanted.reply(exposition))
+    let rendered = offload(heavy, render).await?;
+    let (exposition, lease) = rendered.ok_or(ApiError::OutOfAnswerMemory)?;
+    let mut reply = wanted.reply(exposition);
+    reply.body_mut().hold(Box::new(lease));
+    Ok(reply)
 }
 
 #[cfg(test)]

@@ -47,7 +47,7 @@ impl Error {
         match self {
             Error::Untrusted(_) => true,
             Error::Storage(err) => err.kind == storage::Kind::Damaged,
-            Error::Decode { .. } | Error::Thread { .. } | Error::Raft(_) => false,
+            Error::Decode { .. } | Error::Thread { .. } | Error::Raft(_) | Error::Stuck(_) => false,
         }
     }
 }
@@ -70,4 +70,9 @@ pub(crate) enum Error {
     /// Raft stopped by itself.
     #[error("raft has stopped: {0}")]
     Raft(String),
+    /// The log could not be closed in time.
+    #[error(
+        "the raft log was not closed within {0:?}: the disk does not answer; what was acknowledged is on disk: see to the disk, then start again"
+    )]
+    Stuck(Duration),
 }

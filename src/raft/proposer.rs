@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::clock::Clock;
-use crate::group::{Mutation, Outcome, encode_batch, encode_mutation};
+use crate::group::{Mutation, Outcome, StateLimits, encode_batch, encode_mutation};
 use crate::limits::{
     BATCH_BYTES_MAX, BATCH_MUTATIONS_MAX, BATCHES_IN_FLIGHT, Limits, PROPOSE_QUEUE_LEN,
 };
@@ -278,9 +278,10 @@ async fn attempt(parts: &Parts, waiting: &[Waiting], deadline: Instant) -> Attem
 
 /// Proposes to this replica's own log.
 async fn write(parts: &Parts, waiting: &[Waiting], deadline: Instant) -> Attempt {
-    let Limits { groups, series, .. } = parts.limits;
+    let Limits { groups, series, state_bytes, .. } = parts.limits;
+    let limits = StateLimits { groups: groups as u64, series: series as u64, bytes: state_bytes };
     let mutations = waiting.iter().map(|w| &w.mutation);
-    let command = encode_batch(parts.clock.now(), groups as u64, series as u64, mutations);
+    let command = encode_batch(parts.clock.now(), limits, mutations);
     let written = timeout_at(deadline, parts.raft.client_write(Command(command))).await;
     let count = waiting.len();
     match written {

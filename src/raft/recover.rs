@@ -174,11 +174,13 @@ pub(crate) fn open(
     }
 
     let Picture { store, position } = picture;
+    // In full, since a relative one says little without the folder of the process.
+    let path = std::path::absolute(&options.path).unwrap_or_else(|_| options.path.clone());
     tracing::info!(
         index = position.index().unwrap_or(0),
         groups = store.view().group_count(),
         series = store.view().series_count(),
-        path = %options.path.display(),
+        path = %path.display(),
         "recovered the state"
     );
     let machine = Arc::new(Machine::new(store, position, metrics.clone()));

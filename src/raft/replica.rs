@@ -291,11 +291,13 @@ impl Replica {
         true
     }
 
-    /// Stops Raft, then brings everything that is in memory to the disk.
-    pub(crate) async fn shutdown(&self) {
+    /// Stops Raft, then brings everything that is in memory to the disk. An error means that the
+    /// disk does not take it.
+    pub(crate) async fn shutdown(&self) -> Result<(), Error> {
         self.inner.stopping.store(true, Ordering::Relaxed);
-        if let Some(running) = self.inner.running.get() {
-            running.shutdown().await;
+        match self.inner.running.get() {
+            Some(running) => running.shutdown().await,
+            None => Ok(()),
         }
     }
 

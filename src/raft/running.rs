@@ -37,6 +37,8 @@ use super::transport::Transport;
 use super::types::{Member, Metrics, Raft};
 use super::watch::Watch;
 
+/// How long the log may take to be closed after everything else has stopped.
+const LOG_STOP_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the state database may take to reach the disk when stopping.
 const STATE_STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the Raft tasks may take to end.
@@ -264,8 +266,9 @@ impl Running {
         }
     }
 
-    /// Stops Raft, then brings everything that is in memory to the disk.
-    pub(crate) async fn shutdown(&self) {
+    /// Stops Raft, then brings everything that is in memory to the disk. An error means that the
+    /// disk does not take it.
+    pub(crate) async fn shutdown(&self) -> Result<(), Error> {
         self.care.abort();
         self.watch.stop();
         self.housekeeping.stop().await;
@@ -278,6 +281,10 @@ impl Running {
         if !matches!(tokio::time::timeout(STATE_STOP_TIMEOUT, flushed).await, Ok(Ok(()))) {
             tracing::warn!("the state database was not flushed in time; a start replays the log");
         }
+        // Here and not where the last one lets go of it, which would wait for the disk for ever.
+        let log = Arc::clone(&self.log);
+        let closed = tokio::time::timeout(LOG_STOP_TIMEOUT, blocking::aside(move || log.close()));
+        closed.await.map_or(Err(Error::Stuck(LOG_STOP_TIMEOUT)), |_| Ok(()))
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::harness::eventually;
 use crate::harness::http::read_response;
@@ -46,6 +46,26 @@ fn a_signal_stops_it_with_success() {
         assert_eq!(server.wait().code(), Some(0), "{signal}: {}", server.stderr());
         assert!(errors(&server.stderr()).is_empty(), "{}", server.stderr());
     }
+}
+
+#[test]
+fn without_flags_it_keeps_its_data_where_it_was_started() {
+    let folder = tempfile::tempdir().unwrap();
+    // A port of every address is the one thing that a test cannot do without.
+    let mut server = Server::gate_bare(folder.path(), &["--web.listen-address=:0"]);
+    assert!(server.addr().ip().is_loopback(), "{}", server.addr());
+    assert_eq!(server.send("PUT", "/metrics/job/j", "a 1\n").status, 200);
+    assert!(server.send("GET", "/metrics", "").text().contains("a{instance=\"\",job=\"j\"} 1\n"));
+    let data = folder.path().join("data");
+    assert!(data.join("IDENTITY").is_file());
+    let names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().flatten().collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    // In full, since nobody remembers where it was started.
+    let data = data.canonicalize().unwrap().display().to_string();
+    assert!(server.stderr().contains(&data), "{}", server.stderr());
+    server.kill();
+    let server = Server::gate_bare(folder.path(), &["--web.listen-address=:0"]);
+    assert!(server.send("GET", "/metrics", "").text().contains("a{instance=\"\",job=\"j\"} 1\n"));
 }
 
 #[test]
@@ -109,8 +129,12 @@ fn a_client_that_never_finishes_does_not_hold_up_the_stop() {
         .unwrap();
     let idle = TcpStream::connect(server.addr()).unwrap();
     assert_eq!(server.send("GET", "/-/healthy", "").status, 200);
+    let signalled = Instant::now();
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0), "{}", server.stderr());
+    // Far from the default of 20 s.
+    assert!(signalled.elapsed() < Duration::from_secs(8), "{:?}", signalled.elapsed());
+    assert!(server.stderr().contains("some requests were not finished"), "{}", server.stderr());
     drop((client, idle));
 }
 
@@ -200,7 +224,7 @@ fn a_folder_that_cannot_be_made_is_refused() {
 #[test]
 fn a_stop_is_quick_when_nothing_is_under_way() {
     let mut server = Server::gate(&[]);
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     server.signal("TERM");
     server.wait();
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());

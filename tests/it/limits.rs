@@ -59,7 +59,7 @@ fn a_gzip_bomb() {
     let answer = push(&server, &[("Content-Encoding", "gzip")], &bomb);
     assert_refused(&answer, 413, "--limits.decoded-body-bytes");
     assert_alive(&server);
-    let memory = resident_bytes(&server);
+    let memory = server.memory("VmRSS");
     assert!(memory < 512 << 20, "{memory} bytes resident");
 }
 
@@ -115,7 +115,7 @@ fn many_bodies_that_become_large() {
     }
     assert!(!taken.is_empty(), "one of them fits");
     let (taken, refused) = (taken.len(), refused.len());
-    let memory = resident_bytes_peak(&server);
+    let memory = server.memory("VmHWM");
     say(&format!("amplified bodies: {taken} taken, {refused} refused, at most {memory} bytes"));
     assert!(memory < 512 << 20, "{memory} bytes resident");
     assert_eq!(push(&server, &gzipped, &body).status, 200);
@@ -147,23 +147,8 @@ fn a_length_that_nobody_could_keep() {
     let answer = push(&server, &[("Content-Type", media)], b"\xff\xff\xff\xff\x7f");
     assert_refused(&answer, 400, "unexpected EOF");
     assert_alive(&server);
-    let memory = resident_bytes(&server);
+    let memory = server.memory("VmRSS");
     assert!(memory < 512 << 20, "{memory} bytes resident");
-}
-
-fn resident_bytes(server: &Server) -> u64 {
-    memory(server, "VmRSS:")
-}
-
-/// The most that was ever resident.
-fn resident_bytes_peak(server: &Server) -> u64 {
-    memory(server, "VmHWM:")
-}
-
-fn memory(server: &Server, field: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() << 10
 }
 
 #[test]
@@ -224,6 +209,27 @@ fn too_many_series() {
         "series would be more than the limit of 20 (--limits.series)",
     );
     assert_eq!(server.send("PUT", "/metrics/job/a", &series(2)).status, 200);
+    assert_alive(&server);
+}
+
+#[test]
+fn too_many_bytes_stored() {
+    let server = Server::gate(&["--limits.state-bytes=100KiB"]);
+    let body = |bytes: usize| format!("a{{x=\"{}\"}} 1\n", "y".repeat(bytes));
+    assert_eq!(server.send("PUT", "/metrics/job/a", &body(60_000)).status, 200);
+    let bytes = server.metric("quorumgate_state_bytes").unwrap();
+    assert!((60_000.0..70_000.0).contains(&bytes), "{bytes}");
+    let refused = server.send("PUT", "/metrics/job/b", &body(60_000));
+    assert_refused(
+        &refused,
+        507,
+        "bytes would be more than the limit of 102400 (--limits.state-bytes)",
+    );
+    assert_eq!(server.metric("quorumgate_state_bytes"), Some(bytes));
+    // What takes no more than before is always taken, and deleting makes room.
+    assert_eq!(server.send("PUT", "/metrics/job/a", &body(50_000)).status, 200);
+    assert_eq!(server.send("DELETE", "/metrics/job/a", "").status, 202);
+    assert_eq!(server.send("PUT", "/metrics/job/b", &body(60_000)).status, 200);
     assert_alive(&server);
 }
 

@@ -1,7 +1,7 @@
 //! The integration tests: one binary, real processes, real sockets.
 //!
 //! `compat` holds quorumgate against the original Pushgateway, `clients` lets real clients use it,
-//! `flags`, `lifecycle` and `limits` test the process itself, `cluster` several of them together.
+//! `flags`, `lifecycle`, `limits`, `answers` and `own_metrics` test the process itself, `cluster` several of them together.
 //! `harness` is what they share.
 
 #![expect(
@@ -14,6 +14,7 @@
     reason = "a test fails by panicking and may build strings simply"
 )]
 
+mod answers;
 mod clients;
 mod cluster;
 mod compat;
@@ -24,6 +25,7 @@ mod flags;
 mod harness;
 mod lifecycle;
 mod limits;
+mod own_metrics;
 mod readers;
 mod tidy;
 #[cfg(feature = "trials")]

@@ -158,11 +158,68 @@ fn who_passes_by_gets_the_same_bytes_and_leaves_nothing_behind() {
     let delimited = Format { encoding: Encoding::ProtoDelimited, ..TEXT };
     for (format, gzip) in [(TEXT, false), (TEXT, true), (delimited, false), (delimited, true)] {
         let kept = view.cache_bytes();
-        let passing = view.passing_exposition(&[], format, gzip).to_vec();
+        let first = passing(&view, &[], format, gzip);
         assert_eq!(view.cache_bytes(), kept);
-        assert_eq!(view.exposition(&[], format, gzip).to_vec(), passing);
+        assert_eq!(view.exposition(&[], format, gzip).to_vec(), first);
         assert!(view.cache_bytes() > kept);
-        assert_eq!(view.passing_exposition(&[], format, gzip).to_vec(), passing);
+        assert_eq!(passing(&view, &[], format, gzip), first);
+    }
+}
+
+/// What is never kept stands in its place among what is.
+#[test]
+fn who_passes_by_gets_everything_in_its_order() {
+    let fixture = large();
+    let own = [own("large", MetricType::Untyped, 1.0), own("small_2_2", MetricType::Gauge, 1.0)];
+    let escaped = Format { escaping: Escaping::Underscores, ..TEXT };
+    for (format, gzip) in [(TEXT, false), (TEXT, true), (escaped, false), (escaped, true)] {
+        let view = fixture.store.view();
+        let first = passing(&view, &own, format, gzip);
+        let first = if gzip { gunzip(&first) } else { first };
+        let kept = view.exposition(&own, format, gzip).to_vec();
+        assert_eq!(first, if gzip { gunzip(&kept) } else { kept });
+    }
+}
+
+fn passing(view: &View, own: &[MetricFamily], format: Format, gzip: bool) -> Vec<u8> {
+    let wish = Wish { gzip, keep: false };
+    view.exposition_within(own, format, wish, &mut |_| true).unwrap().to_vec()
+}
+
+/// What is shared with the state's caches needs no room, what a body holds alone does.
+#[test]
+fn a_body_is_given_up_where_there_is_no_room_for_it() {
+    let fixture = large();
+    let view = fixture.store.view();
+    for encoding in
+        [Encoding::Text, Encoding::ProtoDelimited, Encoding::ProtoText, Encoding::ProtoCompact]
+    {
+        for (gzip, keep) in [(false, false), (false, true), (true, false), (true, true)] {
+            let what = format!("{encoding:?} gzip {gzip} keep {keep}");
+            let format = Format { encoding, ..TEXT };
+            let within = |max: usize| {
+                let mut asked = 0;
+                let mut room = |bytes: usize| {
+                    asked = asked.max(bytes);
+                    bytes <= max
+                };
+                let made = view.exposition_within(&[], format, Wish { gzip, keep }, &mut room);
+                (made, asked)
+            };
+            let (whole, most) = within(usize::MAX);
+            let whole = whole.unwrap();
+            // Compressed, the pieces of this state are so short that they are copied.
+            if keep && !gzip && encoding == Encoding::Text {
+                assert!(most < whole.len / 2, "{what}: {most} of {} bytes", whole.len);
+            } else if !keep && !gzip {
+                assert!(most >= whole.len, "{what}: {most} of {} bytes", whole.len);
+            }
+            assert_eq!(within(most).0, Some(whole), "{what}");
+            let (none, asked) = within(most / 2);
+            assert_eq!(none, None, "{what}");
+            // It is given up where the room ends, not at the end of the body.
+            assert!(asked < most / 2 + most / 4 + (64 << 10), "{what}: {asked} of {most}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::{RULES, id, key};
 use crate::clock::UnixNanos;
-use crate::group::{Batch, Change, GroupingKey, Mutation, PushMode, prepare_push};
+use crate::group::{Batch, Change, GroupingKey, Mutation, PushMode, StateLimits, prepare_push};
 use crate::pb::client::{
     Bucket, Gauge, Histogram, LabelPair, Metric, MetricFamily, MetricType, Quantile, Summary,
     Untyped,
@@ -152,12 +152,14 @@ pub(crate) fn batches(len: std::ops::Range<usize>) -> impl Strategy<Value = Vec<
     let mutation =
         (0..200_u64, change()).prop_map(|(number, change)| Mutation { id: id(number), change });
     let limit = || pick(&[0, 0, 0, 0, 3, 20]);
-    let batch = (-1_i64..5, limit(), limit(), vec(mutation, 0..5));
+    let limits = (limit(), limit(), pick(&[0, 0, 0, 0, 2000, 8000]))
+        .prop_map(|(groups, series, bytes)| StateLimits { groups, series, bytes });
+    let batch = (-1_i64..5, limits, vec(mutation, 0..5));
     vec(batch, len).prop_map(|batches| {
         let mut at = 1_700_000_000_000_000_000;
-        let batch = |(step, groups_max, series_max, mutations)| {
+        let batch = |(step, limits, mutations)| {
             at += step * 300_000_000;
-            Batch { at: UnixNanos(at), groups_max, series_max, mutations }
+            Batch { at: UnixNanos(at), limits, mutations }
         };
         batches.into_iter().map(batch).collect()
     })

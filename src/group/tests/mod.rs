@@ -20,7 +20,7 @@ use crate::exposition::wire::MetricsIter;
 use crate::group::examine::label_bytes;
 use crate::group::{
     Batch, Change, GroupStore, GroupingKey, Mutation, Outcome, PushMode, PushRules, RequestId,
-    View, prepare_push,
+    StateLimits, View, Wish, prepare_push,
 };
 use crate::limits::Limits;
 use crate::pb::client::MetricFamily;
@@ -84,14 +84,14 @@ impl Fixture {
     }
 
     pub(crate) fn apply(&mut self, change: Change) -> Outcome {
-        self.apply_within(change, 0, 0)
+        self.apply_within(change, StateLimits::default())
     }
 
-    pub(crate) fn apply_within(&mut self, change: Change, groups: u64, series: u64) -> Outcome {
+    pub(crate) fn apply_within(&mut self, change: Change, limits: StateLimits) -> Outcome {
         let mutation = Mutation { id: id(self.next), change };
         let at = UnixNanos(self.next.cast_signed() * SECOND);
         let mutations = vec![mutation];
-        let batch = Batch { at, groups_max: groups, series_max: series, mutations };
+        let batch = Batch { at, limits, mutations };
         let mut outcomes = self.store.apply(self.next, &batch);
         self.next += 1;
         if self.store.view().group_count() < 10 {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::clock::UnixNanos;
-use crate::exposition::wire::MetricsIter;
+use crate::exposition::wire::{MetricsIter, encode_metrics};
 use crate::group::refusal::{Reasons, about_metric};
 use crate::group::{
     Batch, Change, GroupingKey, Outcome, PUSH_FAILURE_TIME, PUSH_TIME, PushMode, PushedFamily,
@@ -259,15 +259,25 @@ fn over_limit(batch: &Batch, old: &Groups, new: &Groups) -> Option<String> {
         let of = |g: &Group| 2 + g.families.values().map(|f| f.metrics.len() as u64).sum::<u64>();
         groups.values().map(of).sum::<u64>()
     };
-    for (what, max, old, new) in [
-        ("groups", batch.groups_max, old.len() as u64, new.len() as u64),
-        ("series", batch.series_max, series(old), series(new)),
+    let max = batch.limits;
+    for (what, flag, max, old, new) in [
+        ("groups", "groups", max.groups, old.len() as u64, new.len() as u64),
+        ("series", "series", max.series, series(old), series(new)),
+        ("bytes", "state-bytes", max.bytes, bytes(old), bytes(new)),
     ] {
         if max > 0 && new > old && new > max {
             return Some(format!(
-                "{new} {what} would be more than the limit of {max} (--limits.{what})"
+                "{new} {what} would be more than the limit of {max} (--limits.{flag})"
             ));
         }
     }
     None
+}
+
+fn bytes(groups: &Groups) -> u64 {
+    let of = |(name, family): (String, Family)| {
+        192 + name.len() + family.help.len() + encode_metrics(&family.metrics).len()
+    };
+    let families = groups.iter().flat_map(|(key, group)| all_families(key, group));
+    families.map(of).sum::<usize>() as u64
 }

@@ -173,7 +173,7 @@ fn unchanged_items_are_not_taken_again() {
     drop(store.take_dirty());
     assert_eq!(store.take_dirty().into_items().len(), 1, "only the one about the whole state");
     let mutations = vec![Mutation { id: id(99), change: post("j", "b 7\n") }];
-    store.apply(9, &Batch { at: UnixNanos(0), groups_max: 0, series_max: 0, mutations });
+    store.apply(9, &Batch { at: UnixNanos(0), limits: StateLimits::default(), mutations });
     let keys: Vec<u8> = store.take_dirty().into_items().iter().map(|(key, _)| key[0]).collect();
     assert_eq!(keys, *b"gfqm");
 }

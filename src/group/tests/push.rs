@@ -111,7 +111,7 @@ fn within_a_batch_the_later_push_tells_whether_the_last_one_succeeded() {
     let mutations =
         changes.into_iter().zip(0..).map(|(change, n)| Mutation { id: id(n), change }).collect();
     let at = UnixNanos(1_800_000_000 * SECOND);
-    store.apply(1, &Batch { at, groups_max: 0, series_max: 0, mutations });
+    store.apply(1, &Batch { at, limits: StateLimits::default(), mutations });
     let view = store.view();
     let [j, k] = ["j", "k"].map(|path| view.group(&key(path)).unwrap());
     assert!(!j.last_push_successful() && k.last_push_successful());
@@ -281,7 +281,9 @@ fn a_key_that_cannot_be_exposed_leaves_no_marker() {
 fn limits() {
     let mut fixture = Fixture::with([put("j", "a 1\n")]);
     let over = |text: &str| Outcome::OverLimit(text.to_owned());
-    let mut apply = |change, groups, series| fixture.apply_within(change, groups, series);
+    let mut apply = |change, groups, series| {
+        fixture.apply_within(change, StateLimits { groups, series, bytes: 0 })
+    };
     let groups = over("2 groups would be more than the limit of 1 (--limits.groups)");
     assert_eq!(apply(put("k", "a 1\n"), 1, 0), groups);
     assert_eq!(apply(post("j", "b 1\n"), 1, 4), Outcome::Applied);
@@ -299,14 +301,58 @@ fn limits() {
 }
 
 #[test]
-fn families_without_metrics_are_kept_but_not_exposed() {
+fn a_limit_on_bytes() {
+    let mut fixture = Fixture::with([put("j", "a 1\n")]);
+    let full = fixture.store.view().state_bytes();
+    let mut apply = |change, bytes| {
+        let limits = StateLimits { bytes, ..StateLimits::default() };
+        let outcome = fixture.apply_within(change, limits);
+        (outcome, fixture.store.view().state_bytes())
+    };
+    let over = |bytes: u64, max: u64| {
+        let text =
+            format!("{bytes} bytes would be more than the limit of {max} (--limits.state-bytes)");
+        Outcome::OverLimit(text)
+    };
+    // What replaces as much is taken at the limit, one byte more is not.
+    assert_eq!(apply(put("j", "b 1\n"), full), (Outcome::Applied, full));
+    assert_eq!(apply(put("j", "ab 1\n"), full), (over(full + 1, full), full));
+    assert_eq!(apply(put("j", "ab 1\n"), full + 1), (Outcome::Applied, full + 1));
+    // Above a limit that was lowered: what adds nothing still passes, and deleting does.
+    assert_eq!(apply(put("j", "b 1\n"), 1), (Outcome::Applied, full));
+    assert_eq!(apply(post("j", "b 2\n"), 1), (Outcome::Applied, full));
+    // A family without metrics counts, and so does each of them.
+    let (outcome, bytes) = apply(empty_family("e", "h"), 0);
+    assert_eq!(outcome, Outcome::Applied);
+    let added = bytes - full;
+    assert!(added > 2, "{added}");
+    assert_eq!(apply(empty_family("f", "h"), bytes), (over(bytes + added, bytes), bytes));
+    // A group of its own counts, with its key, and so does the marker of a refused push.
+    let (outcome, _) = apply(put("k", ""), bytes + 100);
+    assert!(matches!(outcome, Outcome::OverLimit(_)), "{outcome:?}");
+    let (outcome, after) = apply(put("k", "a 1 1\n"), bytes + 100);
+    assert!(matches!(outcome, Outcome::Rejected(_)), "{outcome:?}");
+    assert_eq!(after, bytes, "no marker beyond the limit");
+    let (_, short) = apply(put("k", ""), 0);
+    assert_eq!(apply(delete("k"), 1), (Outcome::Applied, bytes));
+    let (_, long) = apply(put("kkkkkk", ""), 0);
+    assert_eq!(long - short, 10, "both series of push times bear the key");
+    assert_eq!(apply(delete("kkkkkk"), 1), (Outcome::Applied, bytes));
+}
+
+fn empty_family(name: &str, help: &str) -> Change {
     let empty = MetricFamily {
-        name: Some("e".to_owned()),
-        help: Some("h".to_owned()),
+        name: Some(name.to_owned()),
+        help: Some(help.to_owned()),
         r#type: Some(MetricType::Gauge.into()),
         metric: vec![],
     };
-    let change = prepare_push(key("j"), PushMode::Merge, vec![empty], &RULES);
+    prepare_push(key("j"), PushMode::Merge, vec![empty], &RULES)
+}
+
+#[test]
+fn families_without_metrics_are_kept_but_not_exposed() {
+    let change = empty_family("e", "h");
     let fixture = Fixture::with([change]);
     let view = fixture.store.view();
     let group = view.group(&key("j")).unwrap();
@@ -350,7 +396,8 @@ fn a_request_takes_effect_once() {
     let mut apply = |index, mutations: Vec<(u64, Change)>| {
         let mutations =
             mutations.into_iter().map(|(n, change)| Mutation { id: id(n), change }).collect();
-        let batch = Batch { at: UnixNanos(0), groups_max: 1, series_max: 0, mutations };
+        let limits = StateLimits { groups: 1, ..StateLimits::default() };
+        let batch = Batch { at: UnixNanos(0), limits, mutations };
         (store.apply(index, &batch), text(&store.view()))
     };
     apply(1, vec![(1, put("j", "a 1\n"))]);
@@ -380,7 +427,7 @@ fn old_requests_are_forgotten_by_whole_entries() {
         let ids = next..next + per_entry;
         next += per_entry;
         let mutations = ids.map(|n| Mutation { id: id(n), change: change() }).collect();
-        store.apply(index, &Batch { at: UnixNanos(0), groups_max: 0, series_max: 0, mutations });
+        store.apply(index, &Batch { at: UnixNanos(0), limits: StateLimits::default(), mutations });
     }
     let remembered: Vec<u64> = store.recent.by_index().iter().map(|r| r.index).collect();
     assert_eq!(remembered, [3, 4, 5, 6]);
@@ -397,7 +444,7 @@ fn time_never_goes_back() {
     for (index, at, expected) in [(1, 5, 5), (2, 3, 5), (3, 9, 9)] {
         let mutations = vec![Mutation { id: id(index), change: post("j", "a 1\n") }];
         let at = UnixNanos(at * SECOND);
-        store.apply(index, &Batch { at, groups_max: 0, series_max: 0, mutations });
+        store.apply(index, &Batch { at, limits: StateLimits::default(), mutations });
         let expected = UnixNanos(expected * SECOND);
         assert_eq!(store.view().last_at(), expected);
         assert_eq!(store.view().groups().next().unwrap().push_time(), Some(expected));

@@ -16,7 +16,7 @@ fn requests_are_remembered_by_count_and_by_time() {
             |n| Mutation { id: id(index << 32 | n), change: Change::Delete { key: key("j") } };
         let mutations = (0..requests).map(change).collect();
         let at = UnixNanos(i64::try_from(seconds).unwrap() * SECOND);
-        store.apply(index, &Batch { at, groups_max: 0, series_max: 0, mutations });
+        store.apply(index, &Batch { at, limits: StateLimits::default(), mutations });
         let first = store.recent.by_index().iter().next().unwrap().index;
         // What is remembered follows from what was persisted, also what will be forgotten next.
         let view = store.view();

@@ -38,7 +38,7 @@ fn encoded_as(name: &str) -> HeaderMap {
 
 async fn read(body: RequestBody, headers: &HeaderMap) -> Result<Vec<u8>, ApiError> {
     let limits = small();
-    let mut reader = BodyReader::new(body, headers, &limits, &Budget::new(&limits));
+    let mut reader = BodyReader::new(body, headers, &limits, &Budget::of_bodies(&limits));
     reader.check_gzip_header().await?;
     let encoded = reader.read_all().await?;
     encoded.decode(&limits).map(|decoded| decoded.bytes.to_vec())
@@ -112,7 +112,7 @@ async fn refuses_what_is_too_long() {
 async fn gives_up_on_slow_senders() {
     let body_timeout = Duration::from_millis(50);
     let limits = Limits { body_timeout, ..Limits::default() };
-    let budget = Budget::new(&limits);
+    let budget = Budget::of_bodies(&limits);
     // Nothing at all; and always something, but too little.
     for pause in [Duration::from_hours(1), Duration::from_millis(1)] {
         let started = Instant::now();
@@ -126,7 +126,7 @@ async fn gives_up_on_slow_senders() {
 #[tokio::test]
 async fn bounds_the_memory_of_all_bodies() {
     let limits = Limits { inflight_bytes: 8 << 20, ..Limits::default() };
-    let budget = Budget::new(&limits);
+    let budget = Budget::of_bodies(&limits);
     let largest = vec![b'#'; 1 << 20];
     let mut held = Vec::new();
     let refused = loop {

@@ -168,7 +168,7 @@ mod tests {
     }
 
     fn decoded(encoded: &[u8], bytes_max: usize) -> Result<Vec<u8>, DecodeError> {
-        decode(encoded, bytes_max, &mut Budget::new(&Limits::default()).lease())
+        decode(encoded, bytes_max, &mut Budget::of_bodies(&Limits::default()).lease())
     }
 
     fn check(encoded: &[u8], expected: Result<&[u8], &str>) {
@@ -247,7 +247,7 @@ mod tests {
         assert_eq!(decoded(&bomb, 10_000_000).map(|bytes| bytes.len()), Ok(10_000_000));
         assert_eq!(decoded(&gzip(b"a"), 0), Err(DecodeError::TooLarge));
         let small = Limits { inflight_bytes: 8 << 10, ..Limits::default() };
-        let mut lease = Budget::new(&small).lease();
+        let mut lease = Budget::of_bodies(&small).lease();
         assert_eq!(decode(&bomb, 10_000_000, &mut lease), Err(DecodeError::Exhausted));
     }
 

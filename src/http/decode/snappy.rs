@@ -58,7 +58,7 @@ mod tests {
     }
 
     fn decoded(encoded: &[u8], bytes_max: usize) -> Result<Vec<u8>, DecodeError> {
-        decode(encoded, bytes_max, &mut Budget::new(&Limits::default()).lease())
+        decode(encoded, bytes_max, &mut Budget::of_bodies(&Limits::default()).lease())
     }
 
     #[test]

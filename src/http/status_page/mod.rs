@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 use super::Options;
 use super::api_v1::rfc3339;
 use super::app::{Edge, offload};
+use super::budget::Exhausted;
 use super::error::ApiError;
 use super::reply::{self, HTML, Reply};
 use super::scrape::HEAVY_SERIES;
@@ -62,7 +63,11 @@ pub(super) async fn status_page(edge: &Edge, query: Option<&str>) -> Result<Repl
     })
     .await?;
     let html = page.map_err(|error| ApiError::Internal(error.to_string()))?;
-    Ok(reply::with_frames(StatusCode::OK, Some(HTML), vec![Bytes::from(html)]))
+    let mut lease = edge.answer_lease();
+    lease.grow_to(html.len()).map_err(|Exhausted| ApiError::OutOfAnswerMemory)?;
+    let mut reply = reply::with_frames(StatusCode::OK, Some(HTML), vec![Bytes::from(html)]);
+    reply.body_mut().hold(Box::new(lease));
+    Ok(reply)
 }
 
 impl Page {

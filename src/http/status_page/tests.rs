@@ -3,7 +3,8 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::exposition::{ParseRules, parse_text};
 use crate::group::{
-    Batch, GroupStore, GroupingKey, Mutation, PushMode, PushRules, RequestId, prepare_push,
+    Batch, GroupStore, GroupingKey, Mutation, PushMode, PushRules, RequestId, StateLimits,
+    prepare_push,
 };
 use crate::limits::Limits;
 use crate::telemetry::BuildInfo;
@@ -38,7 +39,7 @@ fn view(pushes: &[(&[(&str, &str)], &str)]) -> View {
         let change = prepare_push(key, PushMode::Replace, families, &push_rules);
         let mutations = vec![Mutation { id: RequestId([index; 16]), change }];
         let at = UnixNanos(1_700_000_000_000_000_000);
-        store.apply(u64::from(index), &Batch { at, groups_max: 0, series_max: 0, mutations });
+        store.apply(u64::from(index), &Batch { at, limits: StateLimits::default(), mutations });
     }
     store.view()
 }

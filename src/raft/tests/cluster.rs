@@ -94,7 +94,7 @@ impl Cluster {
         self.net.leave(&address(name));
         let node = self.node(name);
         let replica = node.replica.take().unwrap();
-        replica.shutdown().await;
+        replica.shutdown().await.unwrap();
         drop(replica);
         let data = node.folder.path().join("data");
         eventually("the folder to be let go", || Folder::lock(&data).ok()).await;

@@ -26,7 +26,7 @@ use super::types::TypeConfig;
 use crate::clock::{Clock, UnixNanos};
 use crate::group::{
     Batch, Change, GroupStore, GroupingKey, Mutation, Outcome, PushMode, PushRules, RequestId,
-    prepare_push,
+    StateLimits, prepare_push,
 };
 use crate::limits::Limits;
 use crate::pb::client::{Gauge, Metric, MetricFamily, MetricType};
@@ -95,7 +95,7 @@ pub(super) async fn newest(replica: &Replica) -> Reading {
 
 /// Waits until the replica's tasks have let go of its folder, which a process's end would do.
 pub(super) async fn let_go(replica: Replica, folder: &TempDir) {
-    replica.shutdown().await;
+    replica.shutdown().await.unwrap();
     drop(replica);
     while Folder::lock(&folder.path().join("data")).is_err() {
         tokio::task::yield_now().await;
@@ -169,7 +169,7 @@ async fn concurrent_pushes_share_log_entries() {
         indexes.insert(push.await.unwrap().index);
     }
     assert!(indexes.len() < 250, "500 concurrent pushes took {} log entries", indexes.len());
-    replica.shutdown().await;
+    replica.shutdown().await.unwrap();
 }
 
 /// Several pieces of a rewrite, and what is there when it ends before the last one.
@@ -179,7 +179,7 @@ fn a_rewritten_state_database_counts_only_once_it_is_finished() {
     let job = |n: u64| format!("{n}{}", "x".repeat(50_000));
     let pushes = (0..40).map(|n| Mutation { id: id(n), change: push(&job(n), 1.0) });
     let mutations = pushes.collect();
-    store.apply(1, &Batch { at: UnixNanos(1), groups_max: 0, series_max: 0, mutations });
+    store.apply(1, &Batch { at: UnixNanos(1), limits: StateLimits::default(), mutations });
     let view = store.view();
     let position = Position::default();
 

@@ -53,8 +53,9 @@ const QUEUE_BYTES_MAX: usize = 256 << 20;
 /// An open log. Dropping it finishes what is queued, makes everything durable and ends the threads.
 pub(crate) struct RaftLog {
     shared: Arc<Shared>,
-    reader: Option<Reader>,
-    writer: Option<JoinHandle<()>>,
+    /// None once the log is closed, as the next one.
+    reader: Mutex<Option<Arc<Reader>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
     dir: PathBuf,
 }
 
@@ -125,7 +126,8 @@ impl RaftLog {
                 }
                 (range.start..range.end.min(live.cold_end()), live.epoch)
             };
-            let read = match &self.reader {
+            let reader = lock(&self.reader).clone();
+            let read = match reader {
                 Some(reader) => reader.read(cold.clone(), bytes_max),
                 None => return Err(self.error(Verb::Read, &closed())),
             };
@@ -205,19 +207,17 @@ impl RaftLog {
         result.map_err(|e| self.error(Verb::Write, &e))
     }
 
-    /// Finishes what is queued, makes everything durable and ends the threads. Blocks.
-    #[cfg(test)]
-    pub(crate) fn close(mut self) {
-        self.end();
-    }
-
-    fn end(&mut self) {
+    /// Finishes what is queued, makes everything durable and ends the threads. Blocks, for as long
+    /// as the disk does; who comes second does not wait.
+    pub(crate) fn close(&self) {
         lock(&self.shared.live).closing = true;
         self.shared.wake();
         self.shared.room.notify_all();
         // The reader goes first, so that the log thread holds the engine alone and closes it.
-        drop(self.reader.take());
-        if let Some(writer) = self.writer.take() {
+        let reader = lock(&self.reader).take();
+        drop(reader);
+        let writer = lock(&self.writer).take();
+        if let Some(writer) = writer {
             drop(writer.join());
         }
     }
@@ -249,7 +249,7 @@ impl RaftLog {
 
 impl Drop for RaftLog {
     fn drop(&mut self) {
-        self.end();
+        self.close();
     }
 }
 

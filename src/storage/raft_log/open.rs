@@ -71,19 +71,19 @@ impl RaftLog {
         if recovered.damage.is_none() && recovered.lost_tail.is_none() {
             writer.first_sync(dir)?;
         }
+        let reader = Mutex::new(Some(Arc::new(reader)));
         #[cfg(test)]
         if let Some(take_over) = take_over {
             take_over(super::by_hand::ByHand::new(writer));
             let dir = dir.to_path_buf();
-            return Ok((RaftLog { shared, reader: Some(reader), writer: None, dir }, recovered));
+            return Ok((RaftLog { shared, reader, writer: Mutex::default(), dir }, recovered));
         }
         let thread = std::thread::Builder::new()
             .name("raft-log".into())
             .spawn(move || writer.run())
             .map_err(|e| Error::io(Subject::RaftLog, Verb::Open, dir, &e))?;
-        let log =
-            RaftLog { shared, reader: Some(reader), writer: Some(thread), dir: dir.to_path_buf() };
-        Ok((log, recovered))
+        let writer = Mutex::new(Some(thread));
+        Ok((RaftLog { shared, reader, writer, dir: dir.to_path_buf() }, recovered))
     }
 }
 

@@ -181,9 +181,11 @@ static TABLE: &[Row] = &[
         "How many seconds old the applied state can be at most; no value when nobody can tell.",
         |s| one_gauge(s.state.staleness.map(|age| age.as_secs_f64())),
     ),
-    gauge("quorumgate_state_bytes", "Bytes that the stored groups take in memory.", |s| {
-        one_gauge(Some(double(s.state.state_bytes)))
-    }),
+    gauge(
+        "quorumgate_state_bytes",
+        "Bytes of what is stored, as --limits.state-bytes counts them.",
+        |s| one_gauge(Some(double(s.state.state_bytes))),
+    ),
     gauge(
         "quorumgate_state_db_up",
         "Whether the state database takes writes (1) or is out of use until a restart (0).",

@@ -110,6 +110,7 @@ fn damage_everywhere(matches: impl Fn(&str) -> bool, ends: &[End], must_heal: bo
         }
     }
     let [healed, refused, untouched] = endings;
+    assert!(healed + refused > 0, "none of {untouched} trials changed anything");
     say(&format!("damage: {healed} healed, {refused} refused, {untouched} changed nothing"));
 }
 
@@ -178,6 +179,11 @@ fn trial(
                 ["damaged", "missing", "lost", "ends"].iter().any(|word| said.contains(word)),
                 "{what}: the refusal does not say what is wrong: {refusal}"
             );
+            assert!(
+                ["restore", "move"].iter().any(|word| said.contains(word)),
+                "{what}: the refusal does not say what to do: {refusal}"
+            );
+            assert!(said.contains("/data"), "{what}: the refusal does not say where: {refusal}");
             Ending::Refused
         }
     }

@@ -42,10 +42,28 @@ impl Disk {
         run("python3", &[&script.display().to_string(), &mount_point]).unwrap();
     }
 
+    /// Makes the disk one that does not answer, until what is returned is dropped.
+    pub(crate) fn freeze(&self) -> Frozen {
+        let frozen = Frozen { mount_point: self.mount_point().display().to_string() };
+        run("fsfreeze", &["--freeze", &frozen.mount_point]).unwrap();
+        frozen
+    }
+
     /// Mounts the file system again, replaying its journal.
     pub(crate) fn power_on(&self) {
         run("umount", &[&self.mount_point().display().to_string()]).unwrap();
         self.mount().unwrap();
+    }
+}
+
+/// A file system on which every write waits.
+pub(crate) struct Frozen {
+    mount_point: String,
+}
+
+impl Drop for Frozen {
+    fn drop(&mut self) {
+        run("fsfreeze", &["--unfreeze", &self.mount_point]);
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-const CLIENTS: u64 = 8;
+pub(crate) const CLIENTS: u64 = 8;
 /// Every so many pushes, one goes to a group of its own that is never pushed to again.
 const SET_EVERY: u64 = 5;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -21,11 +21,17 @@ pub(crate) struct Book {
     /// Values pushed to groups of their own, and acknowledged.
     set: Vec<u64>,
     next: u64,
+    /// Acknowledgements that arrived.
+    answered: u64,
 }
 
 impl Book {
     pub(crate) fn set_len(&self) -> usize {
         self.set.len()
+    }
+
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered
     }
 
     pub(crate) fn acknowledged(&self) -> usize {
@@ -91,6 +97,11 @@ impl Load {
         self.book.lock().unwrap().set.len()
     }
 
+    /// Acknowledgements that arrived so far.
+    pub(crate) fn answered(&self) -> u64 {
+        self.book.lock().unwrap().answered
+    }
+
     /// Ends the load and tells what it knows.
     pub(crate) fn finish(self) -> Book {
         self.stop.store(true, Ordering::Relaxed);
@@ -123,6 +134,7 @@ fn push_until_stopped(server: SocketAddr, client: u64, stop: &AtomicBool, book: 
         match put(&mut connection, &path, &body) {
             Some(200) => {
                 let mut book = book.lock().unwrap();
+                book.answered += 1;
                 if n.is_multiple_of(SET_EVERY) {
                     book.set.push(n);
                 } else {

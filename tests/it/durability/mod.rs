@@ -5,6 +5,7 @@
 
 mod damage;
 mod disk;
+mod frozen_disk;
 mod full_disk;
 mod kill;
 mod kill_in_recover;

@@ -68,6 +68,12 @@ pub(crate) fn exchange(addr: SocketAddr, bytes: &[u8]) -> io::Result<Response> {
     }
 }
 
+/// Reads the head of an answer and leaves its body where it is.
+pub(crate) fn read_head(stream: &mut TcpStream) -> io::Result<Response> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Input { stream, buffer: Vec::new(), at: 0 }.head()
+}
+
 /// Reads one answer from an open connection, passing over interim (1xx) ones.
 pub(crate) fn read_response(stream: &mut TcpStream, head_only: bool) -> io::Result<Response> {
     stream.set_read_timeout(Some(PATIENCE))?;

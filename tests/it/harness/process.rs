@@ -46,13 +46,25 @@ impl Server {
         command.arg("--web.listen-address=127.0.0.1:0");
         command.arg(format!("--storage.path={}", folder.join("data").display()));
         command.args(flags).current_dir(folder);
+        Server::run(command)
+    }
+
+    /// quorumgate started in `folder` with these flags alone.
+    pub(crate) fn gate_bare(folder: &Path, flags: &[&str]) -> Server {
+        let mut command = gate_command();
+        command.args(flags).current_dir(folder);
+        Server::run(command)
+    }
+
+    fn run(command: Command) -> Server {
+        let shown = format!("{command:?}");
         let (mut child, stderr) = spawn(command);
         let addr = eventually(PATIENCE, "quorumgate to listen", || {
             let said = stderr.lock().unwrap().clone();
             if let Some(status) = child.try_wait().unwrap() {
-                panic!("quorumgate {flags:?} stopped with {status}:\n{said}");
+                panic!("{shown} stopped with {status}:\n{said}");
             }
-            listening(&said)
+            listening(&said).map(reachable)
         });
         let server = Server { name: "quorumgate", child, addr, stderr, folder: None };
         server.wait_until_answering();
@@ -91,6 +103,24 @@ impl Server {
     /// A plain request that must be answered.
     pub(crate) fn send(&self, method: &str, target: &str, body: &str) -> http::Response {
         http::send(self.addr, method, target, body.as_bytes())
+    }
+
+    /// The same with headers instead of a body.
+    pub(crate) fn send_with(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+    ) -> http::Response {
+        http::exchange(self.addr, &http::request(method, target, headers, b""))
+            .unwrap_or_else(|e| panic!("{method} {target} got no answer: {e}"))
+    }
+
+    /// A figure that the kernel has of the process's memory, such as `VmHWM`, in bytes.
+    pub(crate) fn memory(&self, field: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
+        line.unwrap().split_whitespace().next().unwrap().parse::<u64>().unwrap() << 10
     }
 
     /// One of the process's own metrics, if it is there.
@@ -227,6 +257,14 @@ fn spawn(mut command: Command) -> (Child, Arc<Mutex<String>>) {
         }
     });
     (child, said)
+}
+
+/// Where to connect to what listens here.
+fn reachable(mut addr: SocketAddr) -> SocketAddr {
+    if addr.ip().is_unspecified() {
+        addr.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    addr
 }
 
 /// The address in `msg="listening" ... address=127.0.0.1:PORT`.

@@ -1,6 +1,7 @@
 //! The rules of the house that the compiler does not check: who may name whom, sizes, words.
 
-use std::collections::BTreeMap;
+mod paths;
+
 use std::path::{Path, PathBuf};
 
 /// Which of our modules, and which of the guarded crates, each layer may name.
@@ -93,50 +94,134 @@ fn layer_of(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Every `prefix::name` in the code, as `name`s.
-fn names_after<'a>(code: &'a str, prefix: &'a str) -> impl Iterator<Item = &'a str> + 'a {
-    code.match_indices(prefix).filter_map(move |(at, _)| {
-        let preceded = code[..at].chars().next_back();
-        if preceded.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
-            return None;
+/// What the pure layers must not name: for the same input they give the same output, everywhere and
+/// at any time.
+const IMPURE: &[&str] = &[
+    "std::env",
+    "std::fs",
+    "std::net",
+    "std::process",
+    "std::thread",
+    "std::time::Instant",
+    "std::time::SystemTime",
+];
+const PURE_LAYERS: &[&str] = &["exposition", "group"];
+
+/// What is wrong with the names in the code of a file, whose module is this far below the root.
+fn faults(layer: &str, depth: usize, code: &str) -> Vec<String> {
+    let Some((_, ours, crates)) = LAYERS.iter().find(|(name, ..)| *name == layer) else {
+        return vec![format!("layer `{layer}` is not in the table")];
+    };
+    let mut wrong = Vec::new();
+    for used in layers_named(depth, code) {
+        let is_layer = LAYERS.iter().any(|(name, ..)| *name == used);
+        if used == "*" || (is_layer && used != layer && !ours.contains(&&*used)) {
+            wrong.push(format!("`{layer}` may not use `{used}`"));
         }
-        let rest = &code[at + prefix.len()..];
-        let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
-        (end > 0).then(|| &rest[..end])
-    })
+    }
+    for guarded in GUARDED.iter().filter(|guarded| !crates.contains(guarded)) {
+        if paths::named(code, guarded).iter().any(|path| is_of_crate(path, guarded, code)) {
+            wrong.push(format!("`{layer}` may not name `{guarded}`"));
+        }
+    }
+    if PURE_LAYERS.contains(&layer) {
+        for path in paths::named(code, "std") {
+            let whole = path.trim_end_matches("::*");
+            let names = |impure: &&&str| is_within(whole, impure) || is_within(impure, whole);
+            if let Some(impure) = IMPURE.iter().find(names).filter(|_| path != "std") {
+                wrong.push(format!("`{layer}` is pure and may not name `{impure}`: {path}"));
+            }
+        }
+    }
+    wrong.sort();
+    wrong.dedup();
+    wrong
 }
 
-fn names_crate(code: &str, name: &str) -> bool {
-    names_after(code, &format!("{name}::")).next().is_some()
-        || code.contains(&format!("use {name};"))
+/// What stands below the root of the crate in the paths of some code.
+fn layers_named(depth: usize, code: &str) -> Vec<String> {
+    let below_root = paths::named(code, "crate")
+        .into_iter()
+        .filter_map(|path| path.split("::").nth(1).map(str::to_owned));
+    // Enough steps up are the root, too.
+    let climbed = paths::named(code, "super").into_iter().filter_map(|path| {
+        let steps = path.split("::").take_while(|part| *part == "super").count();
+        (steps >= depth).then(|| path.split("::").nth(steps).map(str::to_owned)).flatten()
+    });
+    below_root.chain(climbed).collect()
+}
+
+/// Whether a path of one word is the crate, and not a variable of that name.
+fn is_of_crate(path: &str, name: &str, code: &str) -> bool {
+    path.contains("::")
+        || [";", " as "].iter().any(|end| code.contains(&format!("use {name}{end}")))
+        || code.contains(&format!("extern crate {name}"))
+}
+
+fn is_within(path: &str, parent: &str) -> bool {
+    path.strip_prefix(parent).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// How far the module of a file is below the root of the crate.
+fn depth_of(path: &Path) -> usize {
+    let inside = path.strip_prefix(root().join("src")).unwrap();
+    inside.components().count() - usize::from(inside.ends_with("mod.rs"))
 }
 
 #[test]
 fn arrows_point_down() {
-    let rules: BTreeMap<_, _> =
-        LAYERS.iter().map(|(l, ours, crates)| (*l, (ours, crates))).collect();
     let mut wrong = Vec::new();
-    for path in files_below(&root().join("src"), "rs") {
-        let (layer, code) = (layer_of(&path), code_of(&path));
-        if is_test_file(&path) {
-            continue;
-        }
-        let Some((ours, crates)) = rules.get(layer.as_str()) else {
-            wrong.push(format!("{}: layer `{layer}` is not in the table", path.display()));
-            continue;
-        };
-        for used in names_after(&code, "crate::") {
-            if rules.contains_key(used) && used != layer && !ours.contains(&used) {
-                wrong.push(format!("{}: `{layer}` may not use `{used}`", path.display()));
-            }
-        }
-        for guarded in GUARDED {
-            if !crates.contains(guarded) && names_crate(&code, guarded) {
-                wrong.push(format!("{}: `{layer}` may not name `{guarded}`", path.display()));
-            }
+    for path in files_below(&root().join("src"), "rs").into_iter().filter(|p| !is_test_file(p)) {
+        for fault in faults(&layer_of(&path), depth_of(&path), &code_of(&path)) {
+            wrong.push(format!("{}: {fault}", path.display()));
         }
     }
     assert!(wrong.is_empty(), "the layers of ARCHITECTURE.md are broken:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn arrows_that_point_up_are_found() {
+    for (layer, code) in [
+        ("group", "use crate::raft::Replica;"),
+        ("group", "use crate::{clock::UnixNanos, raft::Replica};"),
+        ("group", "use crate::{\n    clock::UnixNanos,\n    raft::{self, Replica},\n};"),
+        ("group", "use {crate::raft, crate::clock};"),
+        ("group", "fn a() { crate::http::serve() }"),
+        ("group", "use crate::*;"),
+        ("group", "use super::super::raft::Replica;"),
+        ("group", "use super::super::{clock, raft};"),
+        ("storage", "use tokio::time::sleep;"),
+        ("storage", "use ::tokio::time::sleep;"),
+        ("storage", "use tokio;"),
+        ("storage", "use tokio as runtime;"),
+        ("storage", "extern crate tokio;"),
+        ("storage", "use {std::fs, tokio::fs::File};"),
+        ("group", "use std::fs;"),
+        ("group", "use std::{collections::BTreeMap, fs::File};"),
+        ("group", "use std::time::{Duration, Instant};"),
+        ("group", "use std::time::*;"),
+        ("group", "use std::time;"),
+        ("exposition", "fn a() { std::env::var(\"A\") }"),
+        ("exposition", "use std::{fmt, thread};"),
+        ("elsewhere", ""),
+    ] {
+        assert_eq!(
+            faults(layer, 2, code).len(),
+            1,
+            "`{layer}`: {code}: {:?}",
+            faults(layer, 2, code)
+        );
+    }
+    for (layer, code) in [
+        ("group", "use crate::{clock::UnixNanos, exposition::{name, wire}};"),
+        ("group", "use crate::group::Group; use super::raft_like;"),
+        ("group", "use std::time::Duration; std::mem::take(fs); use std::{fmt, io::Read};"),
+        ("group", "let tokio = 1; a(tokio, my::tokio::b)"),
+        ("raft", "use super::super::group::Group; use tokio::{fs, time::Instant};"),
+        ("storage", "use std::fs; use std::time::Instant;"),
+    ] {
+        assert_eq!(faults(layer, 2, code), Vec::<String>::new(), "`{layer}`: {code}");
+    }
 }
 
 #[test]
@@ -163,7 +248,7 @@ fn nothing_is_left_unfinished() {
         }
         for ending in ["rs", "md", "py", "toml"] {
             for path in files_below(&folder, ending) {
-                if path.ends_with("tests/it/tidy.rs")
+                if path.ends_with("tests/it/tidy/mod.rs")
                     || path.components().any(|c| c.as_os_str() == "target")
                 {
                     continue;
