@@ -256,7 +256,7 @@ impl Edge {
             Route::ApiSnapshot => admin::snapshot(self).await,
             Route::ApiMember(verb) => cluster::change(self, *verb, query).await,
             Route::ApiOptions => Ok(api_v1::options()),
-            Route::ApiWipe => admin::wipe(self).await,
+            Route::ApiWipe => admin::wipe(self, call).await,
         }
     }
 

@@ -70,3 +70,29 @@ fn a_retry_through_another_replica_takes_effect_once() {
     assert_eq!(stored(&cluster, leader), third);
     cluster.agree(THREE);
 }
+
+fn wipe(cluster: &Cluster, at: &str, key: &str) {
+    let headers = [("Idempotency-Key", key)];
+    let request = http::request("PUT", "/api/v1/admin/wipe", &headers, b"");
+    let answer = http::exchange(cluster.server(at).addr(), &request).unwrap();
+    assert_eq!(answer.status, 202, "{at}: {}", answer.text());
+}
+
+#[test]
+fn a_repeated_wipe_spares_what_was_pushed_in_between() {
+    let cluster = Cluster::of(THREE, &["--web.enable-admin-api"]);
+    assert_eq!(send(&cluster, "g1", "PUT", "one", "a 1\n").0, 200);
+    wipe(&cluster, "g2", "all");
+    assert_eq!(stored(&cluster, "g3"), (None, None));
+    // The key of a push is another one, though it reads the same.
+    assert_eq!(send(&cluster, "g3", "PUT", "all", "a 2\n").0, 200);
+    let second = stored(&cluster, "g1");
+    assert_eq!(second.0.as_deref(), Some("2"));
+    for at in THREE {
+        wipe(&cluster, at, "all");
+        assert_eq!(stored(&cluster, at), second, "{at}");
+    }
+    wipe(&cluster, "g1", "again");
+    assert_eq!(stored(&cluster, "g2"), (None, None));
+    cluster.agree(THREE);
+}
