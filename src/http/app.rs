@@ -141,6 +141,11 @@ impl App {
             None => edge.route_and_answer(call, &mut body, announced).await,
         };
         body.dismiss();
+        // Whoever keeps the connection would be cut off in the end; told so, it goes elsewhere in time.
+        // HTTP/2 has no such header, and is told when the listeners close.
+        if edge.replica.is_stopping() && parts.version < Version::HTTP_2 {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         reply.body_mut().hold(Box::new(in_flight));
         reply
     }
