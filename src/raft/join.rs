@@ -75,11 +75,12 @@ async fn ask_to_join(
         if !asked.insert(address.clone()) {
             continue;
         }
-        let peer = running.peers.at(&address, Lane::Control);
         let route = Route { cluster: running.identity.cluster, from: me.node, to: 0 };
         let call = Call { route, timeout: JOIN_TIMEOUT };
         let request = v1::ChangeMembersRequest { change: Some(change.clone()) };
-        let refused = match peer.change_members(call, request).await {
+        let asked =
+            running.peers.ask(&address, Lane::Control, |peer| peer.change_members(call, request));
+        let refused = match asked.await {
             Ok(answer) => answer.refused,
             Err(err) => err.to_string(),
         };

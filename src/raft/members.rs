@@ -81,10 +81,11 @@ impl Members {
 
     /// Who waits at an address to become a member.
     pub(crate) async fn invite(&self, address: &str) -> Result<v1::Member, Refused> {
-        let call = self.inner.peers.call(0, INVITE_TIMEOUT);
-        let asked = self.inner.peers.at(address, Lane::Control);
-        let answer = asked.identify(call, v1::IdentifyRequest::default()).await;
-        let who = answer.map_err(|err| Refused::Now(format!("{address}: {err}")))?;
+        let (call, request) =
+            (self.inner.peers.call(0, INVITE_TIMEOUT), v1::IdentifyRequest::default());
+        let asked =
+            self.inner.peers.ask(address, Lane::Control, |peer| peer.identify(call, request));
+        let who = asked.await.map_err(|err| Refused::Now(format!("{address}: {err}")))?;
         if who.initialized {
             let name = who.name;
             return Err(Refused::Never(format!(
