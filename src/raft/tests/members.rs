@@ -10,6 +10,7 @@ use crate::pb::v1;
 use crate::pb::v1::change_members_request::Change;
 use crate::raft::members::{self, LAG_MAX, Refused, STABLE_FOR};
 use crate::raft::replica::MemberChange;
+use crate::raft::running::Timing;
 use crate::raft::status::{MemberStatus, Role};
 
 /// A member as another replica sees it.
@@ -131,4 +132,36 @@ async fn a_promotion_counts_on_nobody_who_has_died_this_moment() {
     cluster.net.heal();
     cluster.until_voters("a", &["a", "b"]).await;
     cluster.agree(&["a", "b"]).await;
+}
+
+/// It hears of no leader any more, and whatever it does about that, nobody follows.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_is_removed_and_runs_on_disturbs_nobody() {
+    // Slow, so that no other election comes of a busy machine.
+    let timing =
+        Timing { heartbeat: Duration::from_millis(100), election: Duration::from_millis(1500) };
+    let cluster = Cluster::timed(THREE, 20_000, timing).await;
+    let leader = cluster.leader_among(THREE).await;
+    let removed = THREE.iter().copied().find(|name| *name != leader).unwrap();
+    let left: Vec<&str> = THREE.iter().copied().filter(|name| *name != removed).collect();
+    let id = member(&cluster, leader, removed).unwrap().id;
+    let led = |name: &str| {
+        let status = cluster.replica(name).status();
+        (status.term, status.leader)
+    };
+    let before = led(leader);
+    cluster.replica(leader).change_members(MemberChange::Remove(id), soon()).await.unwrap();
+    cluster.until_voters(leader, &left).await;
+    eventually("the removed one not to be ready", || {
+        let ready = cluster.replica(removed).health().ready;
+        ready.iter().any(|check| !check.ok).then_some(())
+    })
+    .await;
+    tokio::time::sleep(5 * timing.election).await;
+    for name in &left {
+        assert_eq!(led(name), before, "{name}");
+        cluster.push(name, 1, "job", 1.0).await;
+    }
+    assert!(cluster.replica(removed).health().ready.iter().any(|check| !check.ok));
+    cluster.agree(&left).await;
 }
