@@ -106,7 +106,8 @@ pub(super) static VERBS: &[Verb] = &[
         words: "ctl member promote",
         operand: Operand::One("NAME-OR-ID"),
         flags: ONLINE,
-        help: "Make a learner a voter now. Needs --web.enable-admin-api.",
+        help: "Make a learner a voter now. Refused while it does not answer or has not caught up. \
+               Needs --web.enable-admin-api.",
         examples: &["ctl member promote gate-3"],
         action: Action::Change(Change {
             path: "/api/v1/admin/member/promote",

@@ -7,14 +7,15 @@ use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use tokio::sync::mpsc;
 
-use super::app::{Edge, Position};
+use super::app::{Call, Edge, Position};
 use super::error::ApiError;
 use super::reply::{self, Reply};
-use crate::group::{Change, Outcome, RequestId};
+use super::request_id;
+use crate::group::{Change, Outcome};
 
 /// Deletes all groups, and answers after that is committed; upstream only queues it.
-pub(super) async fn wipe(edge: &Edge) -> Result<Reply, ApiError> {
-    let id = RequestId(rand::random());
+pub(super) async fn wipe(edge: &Edge, call: Call<'_>) -> Result<Reply, ApiError> {
+    let id = request_id::of_wipe(call.parts);
     let applied = edge.replica.propose(id, Change::Wipe, edge.deadline()).await?;
     match applied.outcome {
         Outcome::Applied => {

@@ -143,6 +143,11 @@ impl App {
             None => edge.route_and_answer(call, &mut body, announced).await,
         };
         body.dismiss();
+        // Whoever keeps the connection would be cut off in the end; told so, it goes elsewhere in time.
+        // HTTP/2 has no such header, and is told when the listeners close.
+        if edge.replica.is_stopping() && parts.version < Version::HTTP_2 {
+            reply.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         reply.body_mut().hold(Box::new(in_flight));
         reply
     }
@@ -258,7 +263,7 @@ impl Edge {
             Route::ApiSnapshot => admin::snapshot(self).await,
             Route::ApiMember(verb) => cluster::change(self, *verb, query).await,
             Route::ApiOptions => Ok(api_v1::options()),
-            Route::ApiWipe => admin::wipe(self).await,
+            Route::ApiWipe => admin::wipe(self, call).await,
         }
     }
 

@@ -5,8 +5,8 @@ use http::StatusCode;
 use super::app::{Call, Edge, Position};
 use super::error::ApiError;
 use super::path::PathLabels;
-use super::push::request_id;
 use super::reply::{self, Reply};
+use super::request_id;
 use super::router::GroupRoute;
 use crate::group::{Change, Outcome};
 
@@ -21,7 +21,7 @@ pub(super) async fn delete(
         // No group can have such a key, so there is nothing to delete.
         return Ok(reply::empty(StatusCode::ACCEPTED));
     };
-    let id = request_id(call.parts, route);
+    let id = request_id::of_group_change(call.parts, route);
     let applied = edge.replica.propose(id, Change::Delete { key }, edge.deadline()).await?;
     let position = Position::after(&applied);
     let reply = match applied.outcome {

@@ -34,6 +34,7 @@ mod observe;
 mod path;
 mod push;
 mod reply;
+mod request_id;
 mod router;
 mod scrape;
 mod serve;

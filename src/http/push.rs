@@ -1,11 +1,7 @@
 //! PUT and POST: parse, check what needs no state, commit, answer.
 
-use std::hash::Hasher as _;
-
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
-use http::request::Parts;
-use siphasher::sip128::{Hasher128 as _, SipHasher13};
 
 use super::app::{Call, Edge, Position, offload};
 use super::body::{BodyReader, ContentEncoding, Encoded};
@@ -13,10 +9,11 @@ use super::budget::Lease;
 use super::error::ApiError;
 use super::path::PathLabels;
 use super::reply::{self, Reply};
+use super::request_id;
 use super::router::{GroupRoute, GroupVerb};
 use crate::exposition::media::{BodyFormat, body_format};
 use crate::exposition::{ParseError, ParseRules, parse_body};
-use crate::group::{Change, Outcome, PushMode, PushRules, RequestId, prepare_push};
+use crate::group::{Change, Outcome, PushMode, PushRules, prepare_push};
 use crate::limits::Limits;
 use crate::pb::client::{LabelPair, Metric, MetricFamily};
 use crate::telemetry;
@@ -25,8 +22,6 @@ use crate::telemetry;
 const HEAVY_BYTES: usize = 16 << 10;
 /// The same for a compressed one, which may become much longer.
 const HEAVY_COMPRESSED_BYTES: usize = 2 << 10;
-/// The header with which a client names a push, so that a repetition takes effect only once.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
 /// Answers a push.
 pub(super) async fn push(
@@ -59,7 +54,7 @@ pub(super) async fn push(
     let (change, _lease) = offload(heavy, move || pushed.into_change(encoded)).await??;
     drop(turn);
 
-    let id = request_id(call.parts, route);
+    let id = request_id::of_group_change(call.parts, route);
     let applied = edge.replica.propose(id, change, deadline).await?;
     let position = Position::after(&applied);
     let success = if options.checked { StatusCode::OK } else { StatusCode::ACCEPTED };
@@ -119,58 +114,4 @@ fn parsed_bytes(families: &[MetricFamily]) -> usize {
 /// The family that a refusal blames: there is at least the one of push times.
 fn first_name(families: &[MetricFamily]) -> &str {
     families.first().map_or("push_time_seconds", |family| family.name())
-}
-
-/// The name of a request. A client that sends `Idempotency-Key` gets the same one for the same key,
-/// method and group, and nothing else, so that its retries are recognized.
-pub(super) fn request_id(request: &Parts, route: &GroupRoute) -> RequestId {
-    let key = request.headers.get(IDEMPOTENCY_KEY).map(http::HeaderValue::as_bytes);
-    let Some(key) = key.filter(|key| !key.is_empty()) else {
-        return RequestId(rand::random());
-    };
-    // Every replica must come to the same result, so the hash has no secret.
-    let mut hasher = SipHasher13::new();
-    let base64: &[u8] = if route.job_base64 { b"base64" } else { b"" };
-    for part in [request.method.as_str().as_bytes(), base64, &route.job, &route.labels, key] {
-        hasher.write_usize(part.len());
-        hasher.write(part);
-    }
-    RequestId(hasher.finish128().as_bytes())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(method: &str, job: &str, key: &[&str]) -> RequestId {
-        let mut request = http::Request::builder().method(method);
-        for key in key {
-            request = request.header(IDEMPOTENCY_KEY, *key);
-        }
-        let (parts, ()) = request.body(()).unwrap().into_parts();
-        let route = GroupRoute {
-            verb: GroupVerb::Put,
-            job_base64: false,
-            job: job.as_bytes().to_vec(),
-            labels: Vec::new(),
-        };
-        request_id(&parts, &route)
-    }
-
-    #[test]
-    fn names_a_repeated_request_the_same() {
-        assert_eq!(id("PUT", "a", &["k"]), id("PUT", "a", &["k"]));
-        let others = [
-            id("PUT", "a", &["k"]),
-            id("PUT", "a", &["l"]),
-            id("PUT", "b", &["k"]),
-            id("POST", "a", &["k"]),
-            id("PUT", "a", &[]),
-            id("PUT", "a", &[]),
-            id("PUT", "a", &[""]),
-        ];
-        for (at, one) in others.iter().enumerate() {
-            assert!(others[at + 1..].iter().all(|other| other != one));
-        }
-    }
 }

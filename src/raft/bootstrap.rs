@@ -76,36 +76,44 @@ pub(crate) enum Decision {
     Wait(String),
 }
 
+/// An entry of `--cluster.join`, and the addresses that it stands for now.
+struct Target {
+    name: String,
+    addresses: Vec<String>,
+}
+
+/// What was answered, by address.
+type Answers = BTreeMap<String, Result<Seen, CallError>>;
+
 /// Asks everybody that `--cluster.join` names or resolves to who they are.
 pub(crate) async fn look(transport: &dyn Transport, options: &Options, me: &Seen) -> Round {
     let mut round = Round::default();
-    let mut addresses = Vec::new();
-    for target in &options.join {
-        match resolve(target).await {
-            Ok(found) => addresses.extend(found),
-            Err(err) => round.silent.push(format!("{target}: {err}")),
+    let mut targets = Vec::new();
+    for name in &options.join {
+        match resolve(name).await {
+            Ok(addresses) => targets.push(Target { name: name.clone(), addresses }),
+            Err(err) => round.silent.push(format!("{name}: {err}")),
         }
     }
-    addresses.sort();
-    addresses.dedup();
-    addresses.truncate(PEERS_MAX);
+    let addresses: BTreeSet<String> =
+        targets.iter().flat_map(|target| target.addresses.iter().cloned()).collect();
     let route = Route { cluster: NO_CLUSTER, from: me.node, to: 0 };
     let call = Call { route, timeout: IDENTIFY_TIMEOUT };
-    let answers = addresses.into_iter().map(|address| async move {
+    let asked = addresses.into_iter().take(PEERS_MAX).map(|address| async move {
         let peer = transport.connect(&address, Lane::Control);
         let request = v1::IdentifyRequest { sees: me.sees.iter().copied().collect() };
-        (address, peer.identify(call, request).await)
+        let answer = peer.identify(call, request).await;
+        (address, answer.and_then(seen_from_pb))
     });
-    for (address, answer) in join_all(answers).await {
-        match answer.and_then(seen_from_pb) {
-            Ok(seen) if seen.node == me.node => {}
-            Ok(seen) => {
-                if seen.initialized {
-                    round.initialized_at = Some(address);
-                }
-                round.seen.insert(seen.node, seen);
+    let answers: Answers = join_all(asked).await.into_iter().collect();
+    round.silent.extend(missed(&targets, &answers));
+    for (address, answer) in answers {
+        let Ok(seen) = answer else { continue };
+        if seen.node != me.node {
+            if seen.initialized {
+                round.initialized_at = Some(address);
             }
-            Err(err) => round.silent.push(format!("{address}: {err}")),
+            round.seen.insert(seen.node, seen);
         }
     }
     round
@@ -114,11 +122,45 @@ pub(crate) async fn look(transport: &dyn Transport, options: &Options, me: &Seen
 /// The addresses that a target stands for now. One that has a single address keeps its name, so that
 /// its peers find it again under another address.
 async fn resolve(target: &str) -> std::io::Result<Vec<String>> {
-    let found: Vec<_> = tokio::net::lookup_host(target).await?.collect();
+    // The same address may be listed several times.
+    let found: BTreeSet<_> = tokio::net::lookup_host(target).await?.collect();
     match found.len() {
         0 => Err(std::io::Error::other("it has no address")),
         1 => Ok(vec![target.to_owned()]),
         _ => Ok(found.iter().map(ToString::to_string).collect()),
+    }
+}
+
+/// The addresses at which somebody may be who does not answer, and why.
+///
+/// Whoever is behind a silent address may have the cluster, and if the others formed one without it,
+/// there would be two of one set of disks. So each address of a name counts by itself: the name may
+/// be that of all replicas, and neither who answers there nor how many do says who does not. The
+/// exception is a name that is known to stand for one replica only, whose further addresses are its
+/// own; such as `localhost`, where nobody listens at one of its two.
+fn missed(targets: &[Target], answers: &Answers) -> Vec<String> {
+    let named = targets.iter().filter(|target| target.is_one_replica(answers));
+    let own: BTreeSet<&String> = named.flat_map(|target| &target.addresses).collect();
+    let silent = answers.iter().filter(|(address, _)| !own.contains(address));
+    let silent = silent.filter_map(|(address, answer)| Some((address, answer.as_ref().err()?)));
+    silent
+        .map(|(address, err)| {
+            match targets.iter().find(|t| t.name != *address && t.addresses.contains(address)) {
+                Some(Target { name, .. }) => format!("{name} at {address}: {err}"),
+                None => format!("{address}: {err}"),
+            }
+        })
+        .collect()
+}
+
+impl Target {
+    /// Whether the name is what one replica gives as its own address (`--cluster.advertise-address`),
+    /// no other one gives, and no other one answers under.
+    fn is_one_replica(&self, answers: &Answers) -> bool {
+        let here = self.addresses.iter().filter_map(|address| answers.get(address)?.as_ref().ok());
+        let claiming = answers.values().flatten().filter(|seen| seen.member.address == self.name);
+        let nodes: BTreeSet<u64> = here.clone().chain(claiming.clone()).map(|s| s.node).collect();
+        nodes.len() == 1 && here.count() > 0 && claiming.count() > 0
     }
 }
 
@@ -296,6 +338,63 @@ mod tests {
         waits(&a, &round([namesake, c.clone()]), "the same name");
         let never = Seen { expect: 0, ..a };
         waits(&never, &round([b, c]), "--cluster.bootstrap-expect");
+    }
+
+    fn target(name: &str, addresses: &[&str]) -> Target {
+        let addresses = addresses.iter().map(|address| (*address).to_owned()).collect();
+        Target { name: name.to_owned(), addresses }
+    }
+
+    /// The silent addresses of those that count; at the other ones these replicas answer.
+    fn silent(targets: &[Target], answering: &[(&str, &Seen)]) -> Vec<String> {
+        let all = targets.iter().flat_map(|target| target.addresses.clone());
+        let answer = |address: String| {
+            let seen = answering.iter().find(|(at, _)| *at == address);
+            let answer = seen.map(|(_, seen)| Seen::clone(seen)).ok_or(CallError::Timeout);
+            (address, answer)
+        };
+        let missed = missed(targets, &all.map(answer).collect());
+        missed.iter().map(|text| text.split(": ").next().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_other_addresses_of_a_replicas_own_name_are_not_missed() {
+        let (a, b, c) = (seen(1, "a", ALL), seen(2, "b", ALL), seen(3, "c", ALL));
+        // Each has two, and listens at one: whether the first or the second.
+        let targets =
+            [target("a:1", &["4a", "6a"]), target("b:1", &["4b", "6b"]), target("c:1", &["c:1"])];
+        let answering = [("4a", &a), ("6b", &b), ("c:1", &c)];
+        assert!(silent(&targets, &answering).is_empty());
+        // Who answers at none is missed at each.
+        assert_eq!(silent(&targets, &answering[..2]), ["c:1"]);
+        assert_eq!(silent(&targets, &answering[1..]), ["a:1 at 4a", "a:1 at 6a"]);
+        // It does not matter that another name has the silent address, too.
+        let all = target("gate:1", &["4a", "6a", "4b", "6b"]);
+        let [a_only, b_only, _] = targets;
+        assert!(silent(&[all, a_only, b_only], &answering).is_empty());
+    }
+
+    #[test]
+    fn every_address_of_a_name_that_may_be_that_of_several_is_missed() {
+        let (a, b) = (seen(1, "a", ALL), seen(2, "b", ALL));
+        // That of a headless service, however many of it answer.
+        let all = target("gate:1", &["1", "2", "3"]);
+        let missing = |answering: &[(&str, &Seen)]| silent(std::slice::from_ref(&all), answering);
+        assert_eq!(missing(&[("1", &a), ("2", &b)]), ["gate:1 at 3"]);
+        assert_eq!(missing(&[("1", &a), ("3", &a)]), ["gate:1 at 2"]);
+        // Replicas that give it as their own address do not make it theirs.
+        let shared = |seen: &Seen| {
+            let member = Member { address: "gate:1".to_owned(), ..seen.member.clone() };
+            Seen { member, ..seen.clone() }
+        };
+        let (a, b) = (shared(&a), shared(&b));
+        assert_eq!(missing(&[("1", &a), ("2", &b)]), ["gate:1 at 3"]);
+        let elsewhere = [target("gate:1", &["1", "2"]), target("b:1", &["b:1"])];
+        assert_eq!(silent(&elsewhere, &[("1", &a), ("b:1", &b)]), ["gate:1 at 2"]);
+        // Nor does it if somebody else is there.
+        let b = seen(2, "b", ALL);
+        assert_eq!(missing(&[("1", &a), ("2", &b)]), ["gate:1 at 3"]);
+        assert!(missing(&[("1", &a)]).is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use openraft::async_runtime::WatchReceiver;
 use tokio::time::Instant;
 
 use crate::pb::v1;
@@ -12,7 +13,7 @@ use super::bootstrap::{self, Seen};
 use super::replica::Replica;
 use super::running::{Parts, Running};
 use super::transport::{Call, Lane, Route};
-use super::types::Member;
+use super::types::{Member, Metrics};
 
 /// How often a replica that is not a member yet asks to become one.
 const JOIN_INTERVAL: Duration = Duration::from_millis(500);
@@ -44,7 +45,23 @@ pub(crate) async fn join(
         if let Some(lacks) = lacks {
             ask_to_join(running, &parts, &options, &me, lacks).await;
         }
-        tokio::time::sleep(JOIN_INTERVAL).await;
+        // Whoever is taken in and removed again before the next look must know that it was a member.
+        let told = until_known(running, &me);
+        let _elapsed = tokio::time::timeout(JOIN_INTERVAL, told).await;
+    }
+}
+
+/// Waits until this replica is a member at the address that it has now, as far as it has been told.
+async fn until_known(running: &Running, me: &Seen) {
+    let mut metrics = running.raft.metrics();
+    let knows = |metrics: &Metrics| {
+        metrics.membership_config.membership().get_node(&me.node) == Some(&me.member)
+    };
+    while !knows(&metrics.borrow_watched()) {
+        if metrics.changed().await.is_err() {
+            // Raft has ended; whoever waits must not spin.
+            std::future::pending::<()>().await;
+        }
     }
 }
 
@@ -75,11 +92,12 @@ async fn ask_to_join(
         if !asked.insert(address.clone()) {
             continue;
         }
-        let peer = running.peers.at(&address, Lane::Control);
         let route = Route { cluster: running.identity.cluster, from: me.node, to: 0 };
         let call = Call { route, timeout: JOIN_TIMEOUT };
         let request = v1::ChangeMembersRequest { change: Some(change.clone()) };
-        let refused = match peer.change_members(call, request).await {
+        let asked =
+            running.peers.ask(&address, Lane::Control, |peer| peer.change_members(call, request));
+        let refused = match asked.await {
             Ok(answer) => answer.refused,
             Err(err) => err.to_string(),
         };

@@ -8,7 +8,7 @@ use openraft::async_runtime::WatchReceiver;
 use crate::pb::v1;
 
 use super::peers::Peers;
-use super::transport::{CallError, Lane};
+use super::transport::{Answer, Call, CallError, Lane, Peer};
 use super::types::{Member, Raft, ServerMetrics};
 
 /// Beyond what the leader takes, for the way to it and back.
@@ -97,8 +97,7 @@ impl LeaderPeer {
         timeout: Duration,
         request: v1::ProposeRequest,
     ) -> Result<v1::ProposeResponse, CallError> {
-        let call = self.peers.call(self.id, timeout + WAY);
-        self.peers.at(&self.member.address, Lane::Log).propose(call, request).await
+        self.ask(Lane::Log, timeout, |peer, call| peer.propose(call, request)).await
     }
 
     pub(crate) async fn read_index(
@@ -106,8 +105,7 @@ impl LeaderPeer {
         timeout: Duration,
         request: v1::ReadIndexRequest,
     ) -> Result<v1::ReadIndexResponse, CallError> {
-        let call = self.peers.call(self.id, timeout + WAY);
-        self.peers.at(&self.member.address, Lane::Control).read_index(call, request).await
+        self.ask(Lane::Control, timeout, |peer, call| peer.read_index(call, request)).await
     }
 
     pub(crate) async fn change_members(
@@ -115,7 +113,16 @@ impl LeaderPeer {
         timeout: Duration,
         request: v1::ChangeMembersRequest,
     ) -> Result<v1::ChangeMembersResponse, CallError> {
+        self.ask(Lane::Control, timeout, |peer, call| peer.change_members(call, request)).await
+    }
+
+    async fn ask<T>(
+        &self,
+        lane: Lane,
+        timeout: Duration,
+        question: impl FnOnce(&dyn Peer, Call) -> Answer<T>,
+    ) -> Result<T, CallError> {
         let call = self.peers.call(self.id, timeout + WAY);
-        self.peers.at(&self.member.address, Lane::Control).change_members(call, request).await
+        self.peers.ask(&self.member.address, lane, |peer| question(peer, call)).await
     }
 }

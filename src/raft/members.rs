@@ -28,9 +28,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// A member that has answered a heartbeat within this time is alive.
 const ALIVE_FOR: Duration = Duration::from_secs(2);
 /// How long a learner has to keep up before it becomes a voter.
-const STABLE_FOR: Duration = Duration::from_millis(500);
+pub(super) const STABLE_FOR: Duration = Duration::from_millis(500);
 /// Log entries that a learner which keeps up may lack.
-const LAG_MAX: u64 = 256;
+pub(super) const LAG_MAX: u64 = 256;
 /// How long one change may take to be committed.
 const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a replica may take to say who it is.
@@ -81,10 +81,11 @@ impl Members {
 
     /// Who waits at an address to become a member.
     pub(crate) async fn invite(&self, address: &str) -> Result<v1::Member, Refused> {
-        let call = self.inner.peers.call(0, INVITE_TIMEOUT);
-        let asked = self.inner.peers.at(address, Lane::Control);
-        let answer = asked.identify(call, v1::IdentifyRequest::default()).await;
-        let who = answer.map_err(|err| Refused::Now(format!("{address}: {err}")))?;
+        let (call, request) =
+            (self.inner.peers.call(0, INVITE_TIMEOUT), v1::IdentifyRequest::default());
+        let asked =
+            self.inner.peers.ask(address, Lane::Control, |peer| peer.identify(call, request));
+        let who = asked.await.map_err(|err| Refused::Now(format!("{address}: {err}")))?;
         if who.initialized {
             let name = who.name;
             return Err(Refused::Never(format!(
@@ -144,7 +145,7 @@ impl Members {
         let membership = metrics.membership_config.membership();
         match change {
             Change::Join(member) => self.join(&metrics, membership, member).await,
-            Change::Promote(id) => self.promote(membership, id).await,
+            Change::Promote(id) => self.promote(&metrics, membership, id).await,
             Change::Remove(id) => self.remove(membership, id).await,
             Change::TransferLeader(0) => self.hand_over().await,
             Change::TransferLeader(id) => self.transfer(&metrics, id).await,
@@ -188,16 +189,26 @@ impl Members {
     }
 
     /// Makes a learner a voter, in the place of whoever had its name.
-    async fn promote(&self, membership: &Membership, id: u64) -> Result<(), Refused> {
+    async fn promote(
+        &self,
+        metrics: &Metrics,
+        membership: &Membership,
+        id: u64,
+    ) -> Result<(), Refused> {
         let unknown = || Refused::Never(format!("node {id} is not a member"));
         let name = &membership.get_node(&id).ok_or_else(unknown)?.name;
         let voters: BTreeSet<u64> = membership.voter_ids().collect();
         if voters.contains(&id) {
             return Ok(());
         }
+        if let Some(lacks) = lacks(metrics, id) {
+            return Err(Refused::Now(format!("{name} (node {id}) cannot vote yet: {lacks}")));
+        }
         let namesakes = membership.nodes().filter(|(other, m)| **other != id && m.name == *name);
         let (old_voters, old_learners): (BTreeSet<u64>, BTreeSet<u64>) =
             namesakes.map(|(other, _)| *other).partition(|other| voters.contains(other));
+        let then: Vec<u64> = voters.difference(&old_voters).copied().chain([id]).collect();
+        self.check_quorum(&then, &format!("with node {id} among the voters")).await?;
         let mut changes = vec![ChangeMembers::AddVoterIds(BTreeSet::from([id]))];
         if !old_voters.is_empty() {
             changes.push(ChangeMembers::RemoveVoters(old_voters));
@@ -218,18 +229,7 @@ impl Members {
             return self.submit(ChangeMembers::RemoveNodes(BTreeSet::from([id]))).await;
         }
         let left: Vec<u64> = voters.iter().copied().filter(|voter| *voter != id).collect();
-        let needed = left.len() / 2 + 1;
-        let up = self.answering(&left, needed).await;
-        if self.metrics().current_leader != Some(self.inner.me) {
-            return Err(Refused::Now("this replica leads no longer".to_owned()));
-        }
-        if up < needed {
-            return Err(Refused::Never(format!(
-                "without node {id}, {up} of {} voters would be alive and {needed} are needed: \
-                 nothing would be accepted any more",
-                left.len()
-            )));
-        }
+        self.check_quorum(&left, &format!("without node {id}")).await?;
         if id == self.inner.me {
             self.hand_over().await?;
             return Err(Refused::Now("the lead was handed over first".to_owned()));
@@ -238,9 +238,27 @@ impl Members {
         self.submit(ChangeMembers::RemoveVoters(BTreeSet::from([id]))).await
     }
 
+    /// Refuses a change that would leave these voters, if too few of them answer for anything to be
+    /// committed then.
+    async fn check_quorum(&self, voters: &[u64], changed: &str) -> Result<(), Refused> {
+        let needed = voters.len() / 2 + 1;
+        let up = self.answering(voters, needed).await;
+        if self.metrics().current_leader != Some(self.inner.me) {
+            return Err(Refused::Now("this replica leads no longer".to_owned()));
+        }
+        if up < needed {
+            return Err(Refused::Never(format!(
+                "{changed}, {up} of {} voters would be alive and {needed} are needed: nothing would \
+                 be accepted any more",
+                voters.len()
+            )));
+        }
+        Ok(())
+    }
+
     /// How many of these voters answer what is sent to them from now on; waits for no more than are
-    /// needed. That one of them answered a moment ago would not do: without it, the removal of another
-    /// one could never be committed, and nothing else either.
+    /// needed. That one of them answered a moment ago would not do: without it, the change could never
+    /// be committed, and nothing else either.
     async fn answering(&self, voters: &[u64], needed: usize) -> usize {
         let asked = Instant::now();
         loop {
@@ -329,6 +347,20 @@ pub(crate) fn silence(metrics: &Metrics, id: u64) -> Option<Duration> {
     Some(heard.elapsed())
 }
 
+/// What a learner lacks to become a voter.
+pub(super) fn lacks(metrics: &Metrics, id: u64) -> Option<String> {
+    if !alive(metrics, id) {
+        return Some("it does not answer".to_owned());
+    }
+    let last = metrics.last_log_index.unwrap_or(0);
+    let matched = metrics.replication.as_ref().and_then(|all| all.get(&id).copied().flatten());
+    match matched {
+        Some(matched) if matched.index + LAG_MAX >= last => None,
+        Some(matched) => Some(format!("it lacks {} log entries", last - matched.index)),
+        None => Some(format!("it lacks all {last} log entries")),
+    }
+}
+
 fn refused_from_pb(response: v1::ChangeMembersResponse) -> Option<Refused> {
     match (response.refused, response.retry) {
         (refused, _) if refused.is_empty() => None,
@@ -408,12 +440,7 @@ impl Care {
     fn observe(&mut self, metrics: &Metrics, me: u64) {
         let membership = metrics.membership_config.membership();
         let now = Instant::now();
-        let last = metrics.last_log_index.unwrap_or(0);
-        let matched =
-            |id: u64| metrics.replication.as_ref()?.get(&id)?.as_ref().map(|log_id| log_id.index);
-        let keeps_up = |id: u64| {
-            alive(metrics, id) && matched(id).is_some_and(|index| index + LAG_MAX >= last)
-        };
+        let keeps_up = |id: u64| lacks(metrics, id).is_none();
         let learners: BTreeSet<u64> = membership.learner_ids().collect();
         self.keeps_up.retain(|id, _| learners.contains(id) && keeps_up(*id));
         for id in learners.into_iter().filter(|id| keeps_up(*id)) {

@@ -26,7 +26,7 @@ use super::convert;
 use super::peers::Peers;
 use super::snapshot::SnapshotData;
 use super::snapshot_transfer;
-use super::transport::{Answers, Call, CallError, Lane, Peer};
+use super::transport::{Answer, Answers, Call, CallError, Lane, Peer};
 use super::types::{AppendResult, Member, Metrics, TypeConfig};
 use crate::pb::v1;
 
@@ -88,15 +88,19 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Where the target is by the membership of now: openraft keeps a connection for as long as its
-    /// target is a member, also when that comes back at another address.
-    fn peer(&self, lane: Lane) -> Arc<dyn Peer> {
+    /// Asks the target where it is by the membership of now: openraft keeps a connection for as long as
+    /// its target is a member, also when that comes back at another address.
+    async fn ask<T>(
+        &self,
+        lane: Lane,
+        question: impl FnOnce(&dyn Peer) -> Answer<T>,
+    ) -> Result<T, CallError> {
         let address = self.quorum.get().and_then(|metrics| {
             let metrics = metrics.borrow_watched();
             let member = metrics.membership_config.membership().get_node(&self.target)?;
             Some(member.address.clone())
         });
-        self.peers.at(address.as_ref().unwrap_or(&self.address), lane)
+        self.peers.ask(address.as_ref().unwrap_or(&self.address), lane, question).await
     }
 
     fn call(&self, timeout: Duration) -> Call {
@@ -146,8 +150,8 @@ impl Connection {
         pre_vote: bool,
     ) -> Result<VoteResponse<TypeConfig>, RPCError<TypeConfig>> {
         let timeout = option.soft_ttl();
-        let request = convert::vote_request_to_pb(&request, pre_vote);
-        let answer = self.peer(Lane::Control).vote(self.call(timeout), request).await;
+        let (call, request) = (self.call(timeout), convert::vote_request_to_pb(&request, pre_vote));
+        let answer = self.ask(Lane::Control, |peer| peer.vote(call, request)).await;
         let answer = answer.map_err(self.failures(RPCTypes::Vote).of(timeout))?;
         convert::vote_reply_from_pb(&answer).map_err(|err| senseless(&err))
     }
@@ -194,8 +198,9 @@ impl RaftNetworkV2<TypeConfig> for Connection {
                 let quorum_age_ms = quorum_age_ms(&quorum);
                 v1::AppendRequest { quorum_age_ms, ..convert::append_to_pb(&request) }
             });
-            let call = self.peer(self.lane).append(self.call(timeout), requests.boxed());
-            let answers = call.await.map_err(failures.of(timeout))?;
+            let (call, requests) = (self.call(timeout), requests.boxed());
+            let answers = self.ask(self.lane, |peer| peer.append(call, requests)).await;
+            let answers = answers.map_err(failures.of(timeout))?;
             Ok(watched(answers, owed, failures).boxed())
         });
         Box::pin(std::future::ready(Ok(answers.try_flatten().boxed())))
@@ -226,7 +231,8 @@ impl RaftNetworkV2<TypeConfig> for Connection {
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
         let timeout = option.hard_ttl();
         let chunks = snapshot_transfer::chunks(vote, &snapshot.snapshot);
-        let sending = self.peer(Lane::Snapshot).install_snapshot(self.call(timeout), chunks);
+        let call = self.call(timeout);
+        let sending = self.ask(Lane::Snapshot, |peer| peer.install_snapshot(call, chunks));
         let answer = tokio::select! {
             closed = cancel => return Err(StreamingError::Closed(closed)),
             answer = sending => answer.map_err(self.failures(RPCTypes::InstallSnapshot).of(timeout))?,
@@ -242,8 +248,8 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         option: RPCOption,
     ) -> Result<TransferLeaderResponse<TypeConfig>, RPCError<TypeConfig>> {
         let timeout = option.soft_ttl();
-        let asked = convert::transfer_to_pb(&request);
-        let answer = self.peer(Lane::Control).transfer_leader(self.call(timeout), asked).await;
+        let (call, asked) = (self.call(timeout), convert::transfer_to_pb(&request));
+        let answer = self.ask(Lane::Control, |peer| peer.transfer_leader(call, asked)).await;
         let answer = answer.map_err(self.failures(RPCTypes::TransferLeader).of(timeout))?;
         Ok(convert::transfer_reply_from_pb(&answer, &request))
     }

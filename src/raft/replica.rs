@@ -229,11 +229,16 @@ impl Replica {
     /// What the health endpoints tell.
     pub(crate) fn health(&self) -> Health {
         let failure = self.inner.failure.borrow().clone();
-        let stopping = self.inner.stopping.load(Ordering::Relaxed);
+        let stopping = self.is_stopping();
         match self.running() {
             Ok(running) => health::of(running, failure, stopping),
             Err(starting) => health::starting(&starting.to_string(), failure),
         }
+    }
+
+    /// Whether the replica was asked to stop, and requests had better go elsewhere.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.inner.stopping.load(Ordering::Relaxed)
     }
 
     /// The cluster as this replica sees it, also without a leader.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use openraft::async_runtime::WatchReceiver;
 use tokio::task::AbortHandle;
@@ -172,14 +173,19 @@ impl Watcher {
 }
 
 async fn ask(peers: &Peers, id: u64, member: &Member) -> Result<v1::IdentifyResponse, CallError> {
-    let peer = peers.at(&member.address, Lane::Control);
-    let request = v1::IdentifyRequest { sees: Vec::new() };
-    let answer = peer.identify(peers.call(id, TIMEOUT), request).await?;
-    if answer.node_id == id {
-        Ok(answer)
-    } else {
-        Err(CallError::Refused(format!("another replica, {}, is there", answer.name)))
-    }
+    let (call, request) = (peers.call(id, TIMEOUT), v1::IdentifyRequest { sees: Vec::new() });
+    let asked = peers.ask(&member.address, Lane::Control, |peer| {
+        let answer = peer.identify(call, request);
+        async move {
+            // It tells anybody who it is, whomever it is asked for.
+            let answer = answer.await?;
+            let other =
+                || CallError::Refused(format!("another replica, {}, is there", answer.name));
+            if answer.node_id == id { Ok(answer) } else { Err(other()) }
+        }
+        .boxed()
+    });
+    asked.await
 }
 
 fn note(told: &mut Told, answer: Result<v1::IdentifyResponse, CallError>, committed: u64) {

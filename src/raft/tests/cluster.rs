@@ -7,13 +7,14 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 use super::net::Net;
-use super::{id, parts, push, soon};
+use super::{TIMING, id, parts, push, soon};
 use crate::group::Outcome;
 use crate::raft::bootstrap;
 use crate::raft::error::Unavailable;
 use crate::raft::members::{self, Refused};
 use crate::raft::recover;
 use crate::raft::replica::{Consistency, MemberChange, Options, Reading, Replica};
+use crate::raft::running::{Parts, Timing};
 use crate::raft::service::Service;
 use crate::raft::status::Role;
 use crate::storage::Folder;
@@ -32,6 +33,7 @@ pub(super) struct Cluster {
     /// Who forms the cluster.
     founders: Vec<&'static str>,
     snapshot_entries: u64,
+    timing: Timing,
     nodes: Vec<Node>,
 }
 
@@ -49,9 +51,17 @@ pub(super) async fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T
 impl Cluster {
     /// Replicas that have formed a cluster.
     pub(super) async fn of(names: &[&'static str], snapshot_entries: u64) -> Cluster {
-        let founders = names.to_vec();
-        let mut cluster =
-            Cluster { net: Net::default(), founders, snapshot_entries, nodes: vec![] };
+        Cluster::timed(names, snapshot_entries, TIMING).await
+    }
+
+    /// The same with another pace.
+    pub(super) async fn timed(
+        names: &[&'static str],
+        snapshot_entries: u64,
+        timing: Timing,
+    ) -> Cluster {
+        let (net, founders) = (Net::default(), names.to_vec());
+        let mut cluster = Cluster { net, founders, snapshot_entries, timing, nodes: vec![] };
         for name in names {
             cluster.add(name).await;
         }
@@ -59,7 +69,7 @@ impl Cluster {
         cluster
     }
 
-    async fn add(&mut self, name: &'static str) {
+    pub(super) async fn add(&mut self, name: &'static str) {
         let folder = tempfile::tempdir().unwrap();
         self.nodes.push(Node { name, folder, replica: None });
         self.start(name).await;
@@ -82,6 +92,7 @@ impl Cluster {
         let storage =
             recover::Options { path, name: name.to_owned(), disk_free_min: 0, by_hand: None };
         let parts = parts(self.net.at(&address(name)), self.snapshot_entries);
+        let parts = Parts { timing: self.timing, ..parts };
         let options = Options { storage, cluster: Some(cluster), parts };
         let (replica, rest) = Replica::prepare(options).await.unwrap();
         self.net.serve(&address(name), Service::new(replica.clone()));
@@ -149,7 +160,7 @@ impl Cluster {
         members.into_iter().map(|m| (m.name, m.role, m.voter)).collect()
     }
 
-    async fn until_voters(&self, at: &str, names: &[&str]) {
+    pub(super) async fn until_voters(&self, at: &str, names: &[&str]) {
         eventually(&format!("the voters {names:?}"), || {
             let members = self.members_of(at);
             let voters: BTreeSet<&str> =

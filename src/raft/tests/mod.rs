@@ -3,6 +3,8 @@
 mod cluster;
 mod members;
 mod net;
+mod peers;
+mod routes;
 pub(super) mod sim;
 mod traps;
 
@@ -74,13 +76,13 @@ pub(super) async fn start(folder: &TempDir, snapshot_entries: u64) -> Replica {
     replica
 }
 
+const TIMING: Timing =
+    Timing { heartbeat: Duration::from_millis(50), election: Duration::from_millis(400) };
+
 fn parts(transport: Arc<dyn Transport>, snapshot_entries: u64) -> Parts {
     Parts {
         transport,
-        timing: Timing {
-            heartbeat: Duration::from_millis(50),
-            election: Duration::from_millis(400),
-        },
+        timing: TIMING,
         clean_up: None,
         snapshots: Policy { entries: snapshot_entries, bytes: u64::MAX },
         limits: Limits::default(),

@@ -22,8 +22,14 @@ pub(super) struct Net {
 #[derive(Default)]
 struct Inner {
     services: BTreeMap<String, Service>,
+    /// What names stand for when a connection is made.
+    names: BTreeMap<String, String>,
+    /// Connections made so far, by where to.
+    connections: BTreeMap<String, usize>,
     /// From whom to whom nothing gets through.
     cut: BTreeSet<(String, String)>,
+    /// From whom to whom no log entry and no snapshot gets through.
+    starved: BTreeSet<(String, String)>,
     /// Calls to where nobody is.
     in_vain: usize,
 }
@@ -47,6 +53,21 @@ impl Net {
         self.inner.lock().unwrap().cut.insert((from.to_owned(), to.to_owned()));
     }
 
+    /// Cuts one direction for log entries and snapshots, so that all the rest still gets through.
+    pub(super) fn starve(&self, from: &str, to: &str) {
+        self.inner.lock().unwrap().starved.insert((from.to_owned(), to.to_owned()));
+    }
+
+    /// Has a name stand for an address, which is that of another replica than before perhaps.
+    pub(super) fn name(&self, name: &str, address: &str) {
+        self.inner.lock().unwrap().names.insert(name.to_owned(), address.to_owned());
+    }
+
+    /// How many connections to a name or an address were made so far.
+    pub(super) fn connections_to(&self, name: &str) -> usize {
+        self.inner.lock().unwrap().connections.get(name).copied().unwrap_or(0)
+    }
+
     /// Cuts a replica off from all others.
     pub(super) fn isolate(&self, address: &str) {
         let others: Vec<String> = self.inner.lock().unwrap().services.keys().cloned().collect();
@@ -57,7 +78,9 @@ impl Net {
     }
 
     pub(super) fn heal(&self) {
-        self.inner.lock().unwrap().cut.clear();
+        let mut inner = self.inner.lock().unwrap();
+        inner.cut.clear();
+        inner.starved.clear();
     }
 
     /// Calls so far to where nobody is.
@@ -65,9 +88,14 @@ impl Net {
         self.inner.lock().unwrap().in_vain
     }
 
-    fn way(&self, from: &str, to: &str) -> Result<(), CallError> {
-        let cut = self.inner.lock().unwrap().cut.contains(&(from.to_owned(), to.to_owned()));
-        if cut { Err(CallError::Unreachable("the link is cut".to_owned())) } else { Ok(()) }
+    fn way(&self, from: &str, to: &str, lane: Lane) -> Result<(), CallError> {
+        let (inner, link) = (self.inner.lock().unwrap(), (from.to_owned(), to.to_owned()));
+        let starved = lane != Lane::Control && inner.starved.contains(&link);
+        if starved || inner.cut.contains(&link) {
+            Err(CallError::Unreachable("the link is cut".to_owned()))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -77,8 +105,11 @@ struct Seat {
 }
 
 impl Transport for Seat {
-    fn connect(&self, address: &str, _lane: Lane) -> Arc<dyn Peer> {
-        Arc::new(Link { net: self.net.clone(), from: self.address.clone(), to: address.to_owned() })
+    fn connect(&self, address: &str, lane: Lane) -> Arc<dyn Peer> {
+        let mut inner = self.net.inner.lock().unwrap();
+        *inner.connections.entry(address.to_owned()).or_default() += 1;
+        let to = inner.names.get(address).map_or(address, String::as_str).to_owned();
+        Arc::new(Link { net: self.net.clone(), from: self.address.clone(), to, lane })
     }
 }
 
@@ -87,6 +118,7 @@ struct Link {
     net: Net,
     from: String,
     to: String,
+    lane: Lane,
 }
 
 /// What arrives of a message that was sent.
@@ -95,8 +127,16 @@ fn carried<T: Message + Default>(message: &T) -> T {
 }
 
 impl Link {
+    fn there_is_a_way(&self) -> Result<(), CallError> {
+        self.net.way(&self.from, &self.to, self.lane)
+    }
+
+    fn there_is_a_way_back(&self) -> Result<(), CallError> {
+        self.net.way(&self.to, &self.from, self.lane)
+    }
+
     fn there(&self) -> Result<Service, CallError> {
-        self.net.way(&self.from, &self.to)?;
+        self.there_is_a_way()?;
         let mut inner = self.net.inner.lock().unwrap();
         let service = inner.services.get(&self.to).cloned();
         inner.in_vain += usize::from(service.is_none());
@@ -119,7 +159,7 @@ impl Link {
             let answering = answer(link.there()?, call.route, question);
             let answer = tokio::time::timeout(call.timeout, answering).await;
             // What was done is done; but nobody hears of it.
-            link.net.way(&link.to, &link.from)?;
+            link.there_is_a_way_back()?;
             answer.unwrap_or(Err(CallError::Timeout)).map(|answer| carried(&answer))
         }
         .boxed()
@@ -132,7 +172,7 @@ impl Link {
     ) -> impl futures_util::Stream<Item = Result<T, CallError>> + Send + Unpin + 'static {
         let link = self.clone();
         messages.map(move |message| {
-            link.net.way(&link.from, &link.to)?;
+            link.there_is_a_way()?;
             Ok(carried(&message))
         })
     }
@@ -160,7 +200,7 @@ impl Peer for Link {
             let back = link.clone();
             Ok(answers
                 .map(move |answer| {
-                    back.net.way(&back.to, &back.from)?;
+                    back.there_is_a_way_back()?;
                     Ok(carried(&answer?))
                 })
                 .boxed())
@@ -176,7 +216,7 @@ impl Peer for Link {
         let link = self.clone();
         async move {
             let answer = link.there()?.install_snapshot(call.route, link.through(chunks)).await?;
-            link.net.way(&link.to, &link.from)?;
+            link.there_is_a_way_back()?;
             Ok(carried(&answer))
         }
         .boxed()

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use crate::harness::cluster::{Cluster, THREE};
 use crate::harness::eventually;
-use crate::harness::process::PATIENCE;
+use crate::harness::http;
+use crate::harness::process::{PATIENCE, Server, free_port};
 
 const ORDERS: [[&str; 3]; 6] = [
     ["g1", "g2", "g3"],
@@ -81,6 +82,35 @@ fn who_waits_says_for_whom() {
         assert_eq!((push.status, push.header("Retry-After")), (503, Some("1")));
         assert!(push.text().contains("2 of 3 replicas"), "{}", push.text());
     }
+}
+
+/// Where that has an IPv6 address as well, nobody listens there.
+#[test]
+fn replicas_that_reach_each_other_at_localhost_form_a_cluster() {
+    let folder = tempfile::tempdir().unwrap();
+    let addresses = [(); 3].map(|()| format!("localhost:{}", free_port().port()));
+    let servers: Vec<Server> = addresses
+        .iter()
+        .enumerate()
+        .map(|(n, address)| {
+            let data = folder.path().join(n.to_string());
+            std::fs::create_dir(&data).unwrap();
+            let flags: [&str; 4] = [
+                &format!("--cluster.name=g{n}"),
+                &format!("--cluster.listen-address={address}"),
+                &format!("--cluster.join={}", addresses.join(",")),
+                "--cluster.bootstrap-expect=3",
+            ];
+            Server::gate_in(&data, &flags)
+        })
+        .collect();
+    for server in &servers {
+        eventually(PATIENCE, "a replica to be ready", || {
+            (server.send("GET", "/-/ready", "").status == 200).then_some(())
+        });
+    }
+    let push = http::send(servers[1].addr(), "PUT", "/metrics/job/j", b"a 1\n");
+    assert_eq!(push.status, 200, "{}", push.text());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::load::{Front, Load};
+use super::readiness::Readiness;
 use crate::harness::cluster::{Cluster, THREE};
 use crate::harness::eventually;
 use crate::harness::http;
@@ -24,11 +25,13 @@ fn no_push_at_a_survivor_fails_when_a_replica_is_killed() {
         load.more(SOME);
         // The leader twice, and a follower in between.
         let gone = if round == 1 { cluster.follower() } else { cluster.leader() };
+        let rest = survivors(gone);
         front.give_up(gone);
+        let readiness = Readiness::of(&cluster, &rest);
         cluster.kill(gone);
         load.more(SOME);
-        let rest = survivors(gone);
         assert!(rest.contains(&cluster.leader_among(&rest)));
+        readiness.held();
         cluster.start(gone);
         cluster.until_ready(&[gone]);
         front.open(&cluster, gone);
@@ -45,14 +48,15 @@ fn no_push_at_a_survivor_fails_when_the_leader_hangs() {
     for round in 0..2 {
         load.more(SOME);
         let hung = cluster.leader();
+        let rest = survivors(hung);
         front.drain(hung);
+        let readiness = Readiness::of(&cluster, &rest);
         cluster.server(hung).signal("STOP");
         // Somebody pushes there all the same.
         let address = cluster.server(hung).addr();
         let path = format!("/metrics/job/hung/round/{round}");
         let late = std::thread::spawn(move || http::send(address, "PUT", &path, b"c 1\n"));
         load.more(SOME);
-        let rest = survivors(hung);
         assert!(rest.contains(&cluster.leader_among(&rest)));
         std::thread::sleep(Duration::from_secs(1));
         cluster.server(hung).signal("CONT");
@@ -65,6 +69,7 @@ fn no_push_at_a_survivor_fails_when_the_leader_hangs() {
             assert!(cluster.scrape(rest[0]).contains(&series));
         }
         cluster.until_ready(&[hung]);
+        readiness.held();
         front.open(&cluster, hung);
     }
     load.more(SOME);

@@ -1,5 +1,7 @@
 //! Replicas join, become voters, leave, and lose their disks, while clients push and scrape.
 
+use std::path::Path;
+
 use crate::harness::cluster::{Cluster, THREE};
 use crate::harness::eventually;
 use crate::harness::http::Response;
@@ -195,5 +197,61 @@ fn a_replica_that_was_away_catches_up_by_snapshot() {
     }
     cluster.until_ready(THREE);
     assert_eq!(cluster.scrape(away), before);
+    cluster.agree(THREE);
+}
+
+/// Copies a folder as a backup of the disk would.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// All that anybody still knows of what was on the disk is on the other disks.
+#[test]
+fn a_member_whose_disk_is_an_old_copy_comes_back_as_another_node() {
+    let mut cluster = Cluster::of(THREE, &[]);
+    cluster.push("g1", "job/before", "a 1\n");
+    let old = "g3";
+    let id = cluster.member("g1", old, "id");
+    cluster.stop(old);
+    let backup = tempfile::tempdir().unwrap();
+    copy(&cluster.disk(old), backup.path());
+    cluster.start(old);
+    cluster.until_ready(THREE);
+    let others = ["g1", "g2"];
+    for round in 0..2 {
+        // What is written first may be from before the push; what is written after that is not.
+        let witnesses =
+            || others.map(|name| std::fs::read(cluster.disk(name).join("WITNESS")).ok());
+        let before = witnesses();
+        cluster.push(old, &format!("job/after/round/{round}"), "a 1\n");
+        eventually(PATIENCE, "the others to have written down what they know", || {
+            let now = witnesses();
+            (0..others.len()).all(|at| now[at] != before[at]).then_some(())
+        });
+    }
+    let stored = cluster.scrape("g1");
+    for name in THREE {
+        cluster.kill(name);
+    }
+    cluster.wipe_disk(old);
+    copy(backup.path(), &cluster.disk(old));
+    for name in [old, "g1", "g2"] {
+        cluster.start(name);
+    }
+    cluster.until_ready(THREE);
+    cluster.until_voters(THREE, THREE);
+    assert_ne!(cluster.member("g1", old, "id"), id, "it went on as the member that had forgotten");
+    assert!(cluster.disk(old).join("set-aside-1/IDENTITY").exists());
+    assert_eq!(cluster.scrape(old), stored);
+    cluster.push(old, "job/last", "a 1\n");
     cluster.agree(THREE);
 }

@@ -1,7 +1,9 @@
 //! A client that got no answer repeats its request at another replica, and it takes effect once.
 
 use crate::harness::cluster::{Cluster, THREE};
+use crate::harness::eventually;
 use crate::harness::http;
+use crate::harness::process::PATIENCE;
 
 /// One request under a key; status and log index of the answer.
 fn send(cluster: &Cluster, at: &str, method: &str, key: &str, body: &str) -> (u16, u64) {
@@ -68,5 +70,69 @@ fn a_retry_through_another_replica_takes_effect_once() {
     cluster.until_ready(THREE);
     assert_eq!(send(&cluster, leader, "PUT", "two", "a 2\n").0, 200);
     assert_eq!(stored(&cluster, leader), third);
+    cluster.agree(THREE);
+}
+
+fn wipe(cluster: &Cluster, at: &str, key: &str) {
+    let headers = [("Idempotency-Key", key)];
+    let request = http::request("PUT", "/api/v1/admin/wipe", &headers, b"");
+    let answer = http::exchange(cluster.server(at).addr(), &request).unwrap();
+    assert_eq!(answer.status, 202, "{at}: {}", answer.text());
+}
+
+#[test]
+fn a_repeated_wipe_spares_what_was_pushed_in_between() {
+    let cluster = Cluster::of(THREE, &["--web.enable-admin-api"]);
+    assert_eq!(send(&cluster, "g1", "PUT", "one", "a 1\n").0, 200);
+    wipe(&cluster, "g2", "all");
+    assert_eq!(stored(&cluster, "g3"), (None, None));
+    // The key of a push is another one, though it reads the same.
+    assert_eq!(send(&cluster, "g3", "PUT", "all", "a 2\n").0, 200);
+    let second = stored(&cluster, "g1");
+    assert_eq!(second.0.as_deref(), Some("2"));
+    for at in THREE {
+        wipe(&cluster, at, "all");
+        assert_eq!(stored(&cluster, at), second, "{at}");
+    }
+    wipe(&cluster, "g1", "again");
+    assert_eq!(stored(&cluster, "g2"), (None, None));
+    cluster.agree(THREE);
+}
+
+/// The leader has committed a push that a follower passed on, and dies before that hears of it. The
+/// follower asks the next leader, which must know that it has been done.
+#[test]
+fn a_forwarded_push_whose_leader_dies_before_it_answers_takes_effect_once() {
+    // Nobody else is to lead before, only because the machine is slow: the follower would ask it.
+    let flags = [
+        "--limits.request-timeout=15s",
+        "--cluster.election-timeout=2s",
+        "--cluster.heartbeat-interval=100ms",
+    ];
+    let mut cluster = Cluster::linked(THREE, &flags);
+    let leader = cluster.leader();
+    let rest: Vec<&str> = THREE.iter().copied().filter(|name| *name != leader).collect();
+    let (follower, third) = (rest[0], rest[1]);
+    // A connection is open then, over which the push gets there and its answer does not come back.
+    cluster.push(follower, "job/before", "b 1\n");
+    cluster.links().cut(leader, follower);
+    // Without a key of the client's: the replicas' own name for it has to do.
+    let address = cluster.server(follower).addr();
+    let first = std::thread::spawn(move || http::send(address, "PUT", "/metrics/job/j", b"a 1\n"));
+    eventually(PATIENCE, "the third replica to show it", || {
+        (stored(&cluster, third).0.as_deref() == Some("1")).then_some(())
+    });
+    cluster.push(third, "job/j", "a 2\n");
+    let second = stored(&cluster, third);
+    assert!(!first.is_finished(), "it was answered over a link that is cut");
+    cluster.kill(leader);
+    cluster.links().heal();
+    let first = first.join().unwrap();
+    assert_eq!(first.status, 200, "{}", first.text());
+    for name in &rest {
+        assert_eq!(stored(&cluster, name), second, "{name}: the retry has undone a later push");
+    }
+    cluster.start(leader);
+    cluster.until_ready(THREE);
     cluster.agree(THREE);
 }

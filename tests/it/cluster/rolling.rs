@@ -1,7 +1,10 @@
 //! Replicas are restarted one after the other behind a load balancer, and no client notices.
 
 use std::collections::BTreeMap;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::load::{Front, Load};
@@ -40,6 +43,32 @@ fn balance(cluster: &Cluster, front: &Arc<Front>, name: &'static str) -> Refusal
 
 type Refusal = Arc<Mutex<Option<String>>>;
 
+/// Pushes over one connection, which it keeps until an answer says that it will be closed, as clients
+/// and load balancers with a pool of connections do. In the result, the number of its last push.
+fn push_until_told_to_leave(cluster: &Cluster, name: &str) -> JoinHandle<u32> {
+    let mut connection = TcpStream::connect(cluster.server(name).addr()).unwrap();
+    connection.set_nodelay(true).unwrap();
+    let target = format!("/metrics/job/kept/at/{name}");
+    std::thread::spawn(move || {
+        let mut n = 0;
+        loop {
+            n += 1;
+            let body = format!("k {n}\n");
+            let length = body.len();
+            let head = format!("PUT {target} HTTP/1.1\r\nHost: gate\r\nContent-Length: {length}");
+            connection.write_all(format!("{head}\r\n\r\n{body}").as_bytes()).unwrap();
+            let answer = http::read_response(&mut connection, false)
+                .unwrap_or_else(|err| panic!("{target}: push {n} was cut off: {err}"));
+            assert_eq!(answer.status, 200, "{target}: {}", answer.text());
+            if answer.header("Connection") == Some("close") {
+                assert_eq!(connection.read(&mut [0]).unwrap(), 0, "it is not closed");
+                return n;
+            }
+            std::thread::sleep(POLL);
+        }
+    })
+}
+
 #[test]
 fn a_rolling_restart_fails_no_push_and_no_scrape() {
     let mut cluster = Cluster::of(THREE, &[DELAY]);
@@ -59,6 +88,9 @@ fn a_rolling_restart_fails_no_push_and_no_scrape() {
     let others = THREE.iter().copied().filter(|name| *name != first);
     for name in std::iter::once(first).chain(others) {
         let led = cluster.leader() == name;
+        let keeps = push_until_told_to_leave(&cluster, name);
+        load.more(10);
+        assert!(!keeps.is_finished(), "{name} closes a connection without a reason");
         cluster.server(name).signal("TERM");
         if led {
             // It still runs when another one leads.
@@ -76,6 +108,10 @@ fn a_rolling_restart_fails_no_push_and_no_scrape() {
         assert!(!said.contains("the lead was not handed over"), "{said}");
         assert!(!said.contains("level=error"), "{said}");
         all_serve(&refusals, name);
+        let last = keeps.join().unwrap();
+        let kept = format!("k{{at=\"{name}\",instance=\"\",job=\"kept\"}} {last}\n");
+        let other = cluster.running()[0];
+        assert!(cluster.scrape(other).contains(&kept), "{other} does not show {kept}");
         load.more(30);
         cluster.start(name);
         cluster.until_ready(&[name]);

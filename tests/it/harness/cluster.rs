@@ -4,7 +4,7 @@
 //! port while it is down.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -135,12 +135,13 @@ impl Cluster {
 
     /// Starts a replica, new or again, and waits until it listens.
     pub(crate) fn start(&mut self, name: &'static str) {
-        let folder = self.folder.path().join(name);
-        self.start_in(name, &folder);
+        self.start_with(name, &[]);
     }
 
-    fn start_in(&mut self, name: &'static str, folder: &Path) {
-        std::fs::create_dir_all(folder).unwrap();
+    /// The same, with more flags than the others have.
+    pub(crate) fn start_with(&mut self, name: &'static str, more: &[&str]) {
+        let folder = self.folder.path().join(name);
+        std::fs::create_dir_all(&folder).unwrap();
         let join: Vec<String> = self.founders.iter().map(|name| self.address(name)).collect();
         let listen = match self.links {
             Some(_) => self.hidden_address(name),
@@ -155,8 +156,9 @@ impl Cluster {
             format!("--web.listen-address={}", self.web_address(name)),
         ];
         flags.extend(self.flags.iter().cloned());
-        let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        let server = Server::gate_in(folder, &flags).named(name);
+        let flags: Vec<&str> =
+            flags.iter().map(String::as_str).chain(more.iter().copied()).collect();
+        let server = Server::gate_in(&folder, &flags).named(name);
         if let Some(links) = &self.links {
             links.runs_as(name, server.pid());
         }
@@ -315,11 +317,12 @@ impl Cluster {
     }
 
     /// Waits until all these have applied the same log index, and then insists that all answer with
-    /// the same bytes, in every form in which a scrape can be had.
+    /// the same bytes, in every form in which what is stored can be had.
     pub(crate) fn agree(&self, names: &[&str]) {
         eventually(PATIENCE, "all replicas to stand at one log index", || {
             let before = self.positions(names);
-            let differing = FORMS.iter().find_map(|headers| self.differing(names, headers));
+            let differing =
+                FORMS.iter().find_map(|(path, headers)| self.differing(names, path, headers));
             // While something is still being applied nothing follows from a difference.
             if self.positions(names) != before || before.iter().any(|at| *at != before[0]) {
                 return None;
@@ -338,9 +341,9 @@ impl Cluster {
         names.iter().map(position).collect()
     }
 
-    /// What differs between the replicas' scrapes.
-    fn differing(&self, names: &[&str], headers: &[(&str, &str)]) -> Option<String> {
-        let request = http::request("GET", "/metrics", headers, b"");
+    /// What differs between the replicas' answers.
+    fn differing(&self, names: &[&str], path: &str, headers: &[(&str, &str)]) -> Option<String> {
+        let request = http::request("GET", path, headers, b"");
         let scrapes: Vec<http::Response> = names
             .iter()
             .map(|name| {
@@ -355,7 +358,7 @@ impl Cluster {
                     .iter()
                     .all(|header| scrape.header(header) == scrapes[0].header(header));
             (!same).then(|| {
-                format!("{headers:?}: {} says {:?}, {name} {scrape:?}", names[0], scrapes[0])
+                format!("{path} {headers:?}: {} says {:?}, {name} {scrape:?}", names[0], scrapes[0])
             })
         })
     }
@@ -369,15 +372,17 @@ impl Drop for Cluster {
     }
 }
 
-/// The forms in which a scrape can be had.
-const FORMS: &[&[(&str, &str)]] = &[
-    &[],
-    &[("Accept-Encoding", "gzip")],
-    &[("Accept", "text/plain;version=1.0.0;escaping=allow-utf-8"), ("Accept-Encoding", "gzip")],
-    &[DELIMITED],
-    &[DELIMITED, ("Accept-Encoding", "gzip")],
+/// The forms in which what is stored can be had.
+const FORMS: &[(&str, &[(&str, &str)])] = &[
+    ("/metrics", &[]),
+    ("/metrics", &[GZIP]),
+    ("/metrics", &[("Accept", "text/plain;version=1.0.0;escaping=allow-utf-8"), GZIP]),
+    ("/metrics", &[DELIMITED]),
+    ("/metrics", &[DELIMITED, GZIP]),
+    ("/api/v1/metrics", &[]),
 ];
 
+const GZIP: (&str, &str) = ("Accept-Encoding", "gzip");
 const DELIMITED: (&str, &str) = (
     "Accept",
     "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited",
