@@ -131,8 +131,12 @@ impl RaftLogReader<TypeConfig> for LogStore {
         Box::pin(pieces.try_flatten())
     }
 
+    /// What is to be sent to a peer. Whoever reads for a call that has failed may find that `start`
+    /// is purged by now: openraft would send the rest as if it followed on `start - 1`.
     async fn limited_get_log_entries(&mut self, start: u64, end: u64) -> io::Result<Vec<Entry>> {
-        self.read(start, end, READ_BYTES_MAX)
+        let entries = self.read(start, end, READ_BYTES_MAX)?;
+        let follows = entries.first().is_some_and(|first| first.log_id.index == start);
+        Ok(if follows { entries } else { Vec::new() })
     }
 
     async fn read_vote(&mut self) -> io::Result<Option<Vote>> {

@@ -11,7 +11,10 @@ mod traps;
 use std::sync::Arc;
 use std::time::Duration;
 
+use openraft::storage::{RaftLogStorage as _, RaftLogStorageExt as _};
 use openraft::testing::log::{StoreBuilder, Suite};
+use openraft::vote::RaftLeaderId as _;
+use openraft::{EntryPayload, RaftLogReader as _};
 use tempfile::TempDir;
 use tokio::time::Instant;
 
@@ -24,7 +27,7 @@ use super::running::{Parts, Timing};
 use super::state_machine::StateMachine;
 use super::state_writer::write_all;
 use super::transport::Transport;
-use super::types::TypeConfig;
+use super::types::{Entry, LeaderId, LogId, TypeConfig, Vote};
 use crate::clock::{Clock, UnixNanos};
 use crate::group::{
     Batch, Change, GroupStore, GroupingKey, Mutation, Outcome, PushMode, PushRules, RequestId,
@@ -61,6 +64,26 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine, (TempDir, Arc<Folder>)> fo
 fn the_stores_pass_the_suite_of_openraft() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(Suite::test_all(Stores)).unwrap();
+}
+
+/// A log that has been purged in the meantime has nothing to send, rather than entries that do not
+/// follow on what the peer has.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_follows_on_purged_entries_is_not_sent() {
+    let (_folder, mut log, _) = Stores.build().await.unwrap();
+    let id = |index| LogId::new(LeaderId::new(1, 1).to_committed(), index);
+    let blank = |index| Entry { log_id: id(index), payload: EntryPayload::Blank };
+    let entries: Vec<Entry> = (0..10).map(blank).collect();
+    log.blocking_append(entries).await.unwrap();
+    let first = async |log: &mut LogStore, start| {
+        let entries = log.limited_get_log_entries(start, 10).await.unwrap();
+        entries.first().map(|entry| entry.log_id.index)
+    };
+    assert_eq!(first(&mut log, 2).await, Some(2));
+    log.purge(id(4)).await.unwrap();
+    // The log's thread has done it by the time it has done what came after it.
+    log.save_vote(&Vote::new(1, 1)).await.unwrap();
+    assert_eq!([first(&mut log, 2).await, first(&mut log, 5).await], [None, Some(5)]);
 }
 
 fn storage_in(folder: &TempDir) -> recover::Options {

@@ -65,12 +65,8 @@ impl World {
             let name = self.name(number);
             status::ready(self.place.web(number))
                 .map_err(|why| format!("{name} is not ready: {why}"))?;
-            let Status { mut voters, leader, term, .. } = self.status(number)?;
+            let Status { leader, term, .. } = self.with_voters(number, &names)?;
             leaders.insert((term, leader));
-            voters.sort();
-            if voters != names {
-                return Err(format!("for {name} the voters are {voters:?}"));
-            }
         }
         if leaders.len() > 1 {
             return Err(format!("the leaders are {leaders:?}"));
@@ -78,8 +74,24 @@ impl World {
         // A replica stays ready for a while without one.
         match leaders.first() {
             Some((term, leader)) if leader.is_empty() => Err(format!("nobody leads term {term}")),
-            _ => Ok(()),
+            // Whoever has begun anew has the leader make it a learner before it can be ready, and may
+            // itself still go by a membership with its former self.
+            Some((_, leader)) => match names.iter().position(|name| name == leader) {
+                Some(number) => self.with_voters(number, &names).map(drop),
+                None => Err(format!("{leader} leads")),
+            },
+            None => Ok(()),
         }
+    }
+
+    /// What a replica says, provided that these are the voters for it.
+    fn with_voters(&self, number: usize, names: &[String]) -> Result<Status, String> {
+        let mut status = self.status(number)?;
+        status.voters.sort();
+        if status.voters != names {
+            return Err(format!("for {} the voters are {:?}", self.name(number), status.voters));
+        }
+        Ok(status)
     }
 
     /// Whether this founder takes a push and answers a scrape.
