@@ -53,11 +53,15 @@ impl World {
             let name = self.name(number);
             status::ready(self.place.web(number))
                 .map_err(|why| format!("{name} is not ready: {why}"))?;
-            let Status { mut voters, leader, term, .. } = self.status(number)?;
+            let Status { mut voters, learners, leader, term, .. } = self.status(number)?;
             leaders.insert((term, leader));
             voters.sort();
             if voters != names {
                 return Err(format!("for {name} the voters are {voters:?}"));
+            }
+            // The voter of that name is then a disk that is gone.
+            if let Some(learner) = learners.iter().find(|learner| names.contains(learner)) {
+                return Err(format!("for {name} {learner} is a learner still"));
             }
         }
         if leaders.len() > 1 {
