@@ -15,6 +15,7 @@ mod rolling;
 mod starve;
 mod sync;
 pub(crate) mod whom;
+mod winner;
 mod wipe;
 
 use serde::{Deserialize, Serialize};
@@ -84,6 +85,8 @@ pub(crate) enum Fault {
     OldDisk { aim: Aim },
     /// Bytes of a replica's files change while it is stopped.
     Damage { aim: Aim, part: Part, harm: Harm, draw: u64 },
+    /// The same while those that have everything are away and the others lag.
+    DamagedWinner { aim: Aim, part: Part, harm: Harm, draw: u64 },
     /// A byte of each snapshot that is sent to a replica with an empty disk changes on the way.
     CorruptSnapshot { aim: Aim },
 }
@@ -178,6 +181,9 @@ impl Fault {
             Fault::OldDisk { aim } => Box::new(wipe::OldDisk::new(hit(aim))),
             Fault::Damage { aim, part, harm, draw } => {
                 Box::new(damage::Damage::new(hit(aim), *part, *harm, *draw))
+            }
+            Fault::DamagedWinner { aim, part, harm, draw } => {
+                Box::new(winner::Winner::new(hit(aim), *part, *harm, *draw))
             }
             Fault::CorruptSnapshot { aim } => Box::new(wipe::CorruptSnapshot::new(hit(aim))),
         }
