@@ -7,6 +7,7 @@ mod disks;
 mod kill;
 mod lead;
 mod member;
+pub(crate) mod mixed;
 mod network;
 pub(crate) mod partition;
 mod pause;
@@ -87,6 +88,8 @@ pub(crate) enum Fault {
     Damage { aim: Aim, part: Part, harm: Harm, draw: u64 },
     /// The same while those that have everything are away and the others lag.
     DamagedWinner { aim: Aim, part: Part, harm: Harm, draw: u64 },
+    /// Another version takes the place of each replica in turn; at the end they go back.
+    MixedVersions { draw: u64 },
     /// A byte of each snapshot that is sent to a replica with an empty disk changes on the way.
     CorruptSnapshot { aim: Aim },
 }
@@ -185,6 +188,7 @@ impl Fault {
             Fault::DamagedWinner { aim, part, harm, draw } => {
                 Box::new(winner::Winner::new(hit(aim), *part, *harm, *draw))
             }
+            Fault::MixedVersions { draw } => Box::new(mixed::Mixed::new(*draw, holder)),
             Fault::CorruptSnapshot { aim } => Box::new(wipe::CorruptSnapshot::new(hit(aim))),
         }
     }

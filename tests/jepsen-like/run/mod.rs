@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::artifacts;
 use crate::checkers::{self, Digest, Due, Evidence, Resources, Usage};
+use crate::nemesis::mixed;
 use crate::places;
 use crate::plans::{self, Plan};
 use crate::replica::status;
@@ -215,7 +216,8 @@ impl Trial<'_> {
         let mut problems = conduct.problems.clone();
         problems.append(&mut self.world.complaints);
         let lacking = conduct.lacking.iter().map(String::as_str).chain(self.world.no_namespaces());
-        let lacking = lacking.filter(|what| *what != places::FEATURE);
+        // These are no matter of what is installed.
+        let lacking = lacking.filter(|what| ![places::FEATURE, mixed::OTHER].contains(what));
         if std::env::var("CI").is_ok_and(|ci| ci == "true") && tools::is_root() {
             problems.extend(lacking.map(|what| format!("nothing may be missing here: {what}")));
         }
