@@ -121,6 +121,12 @@ impl Random {
         &of[usize::try_from(self.next() % of.len() as u64).unwrap()]
     }
 
+    pub(crate) fn shuffle<T>(&mut self, of: &mut [T]) {
+        for at in (1..of.len()).rev() {
+            of.swap(at, usize::try_from(self.between(0, at as u64 + 1)).unwrap());
+        }
+    }
+
     pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.next() % 100 < chance
     }

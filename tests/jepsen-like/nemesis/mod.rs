@@ -7,6 +7,7 @@ mod disks;
 mod kill;
 mod lead;
 mod member;
+pub(crate) mod mixed;
 mod network;
 pub(crate) mod partition;
 mod pause;
@@ -15,6 +16,7 @@ mod rolling;
 mod starve;
 mod sync;
 pub(crate) mod whom;
+mod winner;
 mod wipe;
 
 use serde::{Deserialize, Serialize};
@@ -84,6 +86,10 @@ pub(crate) enum Fault {
     OldDisk { aim: Aim },
     /// Bytes of a replica's files change while it is stopped.
     Damage { aim: Aim, part: Part, harm: Harm, draw: u64 },
+    /// The same while those that have everything are away and the others lag.
+    DamagedWinner { aim: Aim, part: Part, harm: Harm, draw: u64 },
+    /// Another version takes the place of each replica in turn; at the end they go back.
+    MixedVersions { draw: u64 },
     /// A byte of each snapshot that is sent to a replica with an empty disk changes on the way.
     CorruptSnapshot { aim: Aim },
 }
@@ -179,6 +185,10 @@ impl Fault {
             Fault::Damage { aim, part, harm, draw } => {
                 Box::new(damage::Damage::new(hit(aim), *part, *harm, *draw))
             }
+            Fault::DamagedWinner { aim, part, harm, draw } => {
+                Box::new(winner::Winner::new(hit(aim), *part, *harm, *draw))
+            }
+            Fault::MixedVersions { draw } => Box::new(mixed::Mixed::new(*draw, holder)),
             Fault::CorruptSnapshot { aim } => Box::new(wipe::CorruptSnapshot::new(hit(aim))),
         }
     }

@@ -48,10 +48,7 @@ impl Partition {
     fn cuts(&self, world: &World) -> Result<Vec<Cut>, Trouble> {
         let count = world.founders;
         let mut order: Vec<usize> = (0..count).collect();
-        let mut random = Random::new(self.draw);
-        for at in (1..count).rev() {
-            order.swap(at, usize::try_from(random.between(0, at as u64 + 1)).unwrap());
-        }
+        Random::new(self.draw).shuffle(&mut order);
         let place = |replica: usize| order.iter().position(|at| *at == replica).unwrap();
         let leader = match self.split {
             Split::IsolateLeader | Split::LeaderUnheard | Split::LeaderDeaf => {

@@ -11,7 +11,7 @@ const STOP_LIMIT: Duration = Duration::from_secs(25);
 const READY_LIMIT: Duration = Duration::from_secs(10);
 
 /// Asks a replica to stop and insists that it does, with status 0.
-fn stop(world: &mut World, holder: Holder, number: usize) -> Result<(), String> {
+pub(super) fn stop(world: &mut World, holder: Holder, number: usize) -> Result<(), String> {
     world.replicas[number].down.insert(holder);
     let status = world.replicas[number].stop(STOP_LIMIT);
     let name = world.name(number).to_owned();

@@ -42,7 +42,6 @@ impl Aim {
         if running.is_empty() {
             return Err(Trouble::Nobody);
         }
-        let mut random = Random::new(self.draw);
         let founders = world.founders;
         let leader = match self.whom {
             Whom::Leader => Some(world.await_leader(LEADER_WAIT).ok_or(Trouble::Nobody)?),
@@ -50,9 +49,7 @@ impl Aim {
             Whom::Any | Whom::Minority | Whom::All | Whom::Number(_) => None,
         };
         // In an order that depends on the draw only.
-        for at in (1..running.len()).rev() {
-            running.swap(at, usize::try_from(random.between(0, at as u64 + 1)).unwrap());
-        }
+        Random::new(self.draw).shuffle(&mut running);
         let chosen = match self.whom {
             Whom::Leader => leader.into_iter().collect(),
             Whom::Follower => {

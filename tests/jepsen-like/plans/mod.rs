@@ -5,6 +5,7 @@ mod disks;
 mod members;
 mod network;
 mod processes;
+mod stories;
 
 use crate::disk::damage::{Harm, Part};
 use crate::nemesis::Fault;
@@ -90,7 +91,7 @@ fn singles() -> Vec<&'static Plan> {
 
 /// All plans.
 pub(crate) fn all() -> Vec<&'static Plan> {
-    [singles(), members::ALL.iter().collect()].concat()
+    [singles(), members::ALL.iter().collect(), stories::ALL.iter().collect()].concat()
 }
 
 pub(crate) fn named(name: &str) -> Option<&'static Plan> {

@@ -28,6 +28,8 @@ pub(crate) struct Replica {
     pub(crate) paused: BTreeSet<Holder>,
     /// Added to its environment at each start.
     pub(crate) environment: Vec<(String, String)>,
+    /// Started in place of the binary under test.
+    pub(crate) program: Option<PathBuf>,
     /// How often it was started.
     pub(crate) starts: usize,
 }
@@ -42,6 +44,7 @@ impl Replica {
             down: BTreeSet::new(),
             paused: BTreeSet::new(),
             environment: Vec::new(),
+            program: None,
             starts: 0,
         }
     }
@@ -59,6 +62,11 @@ impl Replica {
 
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
+    }
+
+    /// The file that its process was started from.
+    pub(crate) fn executable(&self) -> Option<PathBuf> {
+        std::fs::read_link(format!("/proc/{}/exe", self.pid()?)).ok()
     }
 
     pub(crate) fn runs(&self) -> bool {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::artifacts;
 use crate::checkers::{self, Digest, Due, Evidence, Resources, Usage};
 use crate::history::History;
+use crate::nemesis::mixed;
 use crate::places;
 use crate::plans::{self, Plan};
 use crate::replica::status;
@@ -234,7 +235,8 @@ impl Trial<'_> {
     fn problems(&self, conduct: &conduct::Conduct) -> Vec<String> {
         let mut problems = conduct.problems.clone();
         let lacking = conduct.lacking.iter().map(String::as_str).chain(self.world.no_namespaces());
-        let lacking = lacking.filter(|what| *what != places::FEATURE);
+        // These are no matter of what is installed.
+        let lacking = lacking.filter(|what| ![places::FEATURE, mixed::OTHER].contains(what));
         if std::env::var("CI").is_ok_and(|ci| ci == "true") && tools::is_root() {
             problems.extend(lacking.map(|what| format!("nothing may be missing here: {what}")));
         }

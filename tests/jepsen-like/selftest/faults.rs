@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Failed;
 use crate::checkers::Sighting;
+use crate::disk::damage::{Harm, Part, harm};
 use crate::nemesis::partition::minority;
 use crate::place::{Cut, alter};
 use crate::plans;
@@ -74,6 +75,37 @@ pub(super) fn checksums() -> Result<(), Failed> {
         insist(sum == 0xffff, || format!("{length} bytes add up to {sum:x}"))?;
     }
     Ok(())
+}
+
+/// Damage to the end of the log is in the newest file's last bytes; where nothing is, nothing is
+/// damaged.
+pub(super) fn damage() -> Result<(), Failed> {
+    let folder = tempfile::tempdir().map_err(|err| err.to_string())?;
+    let log = folder.path().join("raft-log");
+    std::fs::create_dir(&log).map_err(|err| err.to_string())?;
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(log.join(name), bytes).map_err(|err| err.to_string())
+    };
+    let read = |name: &str| std::fs::read(log.join(name)).map_err(|err| err.to_string());
+    // The newest file is longer than what it holds.
+    let newest = [vec![7; 100_000], vec![0; 50_000]].concat();
+    for draw in 0..50 {
+        for kind in [Harm::BitFlip, Harm::ZeroedPage, Harm::CutTail] {
+            write("1.raftlog", &[7; 9000])?;
+            write("2.raftlog", &newest)?;
+            write("2.rewrite", &[7; 9000])?;
+            let done = harm(folder.path(), Part::LogEnd, kind, draw);
+            insist(done.is_some(), || format!("{kind:?} did nothing"))?;
+            let after = read("2.raftlog")?;
+            let same = newest.iter().zip(&after).take_while(|(a, b)| a == b).count();
+            insist((79_000..100_000).contains(&same), || format!("{kind:?} at {same}"))?;
+            let others = [read("1.raftlog")?, read("2.rewrite")?].concat();
+            insist(others == vec![7; 18_000], || format!("{kind:?} in another file"))?;
+        }
+    }
+    write("2.raftlog", &[0; 9000])?;
+    let none = harm(folder.path(), Part::LogEnd, Harm::BitFlip, 1);
+    insist(none.is_none(), || format!("nothing is damaged: {none:?}"))
 }
 
 /// The same leader in a later term is a change as well; nobody is none.

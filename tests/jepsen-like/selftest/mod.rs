@@ -237,6 +237,7 @@ fn all() -> Vec<Test> {
         test("faults::minorities", faults::minorities),
         test("faults::checksums", faults::checksums),
         test("faults::leaders", faults::leaders),
+        test("faults::damage", faults::damage),
     ];
     tests.extend(BROKEN.iter().map(|broken| Test {
         name: format!("caught::{}", broken.name),

@@ -84,12 +84,16 @@ impl World {
         }
     }
 
-    /// What a replica says, provided that these are the voters for it.
+    /// What a replica says, provided that these are the voters for it, and not learners as well.
     fn with_voters(&self, number: usize, names: &[String]) -> Result<Status, String> {
         let mut status = self.status(number)?;
         status.voters.sort();
         if status.voters != names {
             return Err(format!("for {} the voters are {:?}", self.name(number), status.voters));
+        }
+        // The voter of that name is then a disk that is gone.
+        if let Some(learner) = status.learners.iter().find(|learner| names.contains(learner)) {
+            return Err(format!("for {} {learner} is a learner still", self.name(number)));
         }
         Ok(status)
     }

@@ -22,6 +22,8 @@ use crate::replica::status::Status;
 use crate::replica::{Holder, Replica};
 use crate::tools;
 
+/// What is under test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_quorumgate");
 /// Where Debian puts the library that shifts the clock of one process.
 const CLOCK_LIBRARY: &str = "faketime/libfaketimeMT.so.1";
 
@@ -232,8 +234,9 @@ impl World {
         self.replicas[number].disk.tidy();
         let join: Vec<String> =
             (0..self.founders).map(|other| self.place.peer(other).to_string()).collect();
-        let mut command = self.place.command(number, Path::new(env!("CARGO_BIN_EXE_quorumgate")));
         let replica = &mut self.replicas[number];
+        let program = replica.program.as_deref().unwrap_or_else(|| Path::new(PROGRAM));
+        let mut command = self.place.command(number, program);
         command
             .arg(format!("--web.listen-address={}", self.place.web_listen(number)))
             .arg("--web.enable-admin-api")
