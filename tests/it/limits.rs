@@ -104,7 +104,7 @@ fn many_bodies_that_become_large() {
     // However they overlap, each is taken or refused, and nothing else suffers.
     let answers: Vec<Response> = std::thread::scope(|scope| {
         let clients: Vec<_> =
-            (0..16).map(|_| scope.spawn(|| push(&server, &gzipped, &body))).collect();
+            (0..8).map(|_| scope.spawn(|| push(&server, &gzipped, &body))).collect();
         assert_eq!(server.send("GET", "/-/healthy", "").status, 200);
         assert_eq!(server.send("GET", "/-/metrics", "").status, 200);
         clients.into_iter().map(|client| client.join().unwrap()).collect()
