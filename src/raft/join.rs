@@ -42,12 +42,17 @@ pub(crate) async fn join(
             None if was_member => None,
             None => Some("not a member of the cluster yet"),
         };
-        if let Some(lacks) = lacks {
-            ask_to_join(running, &parts, &options, &me, lacks).await;
-        }
+        let ask = async {
+            if let Some(lacks) = lacks {
+                ask_to_join(running, &parts, &options, &me, lacks).await;
+            }
+            tokio::time::sleep(JOIN_INTERVAL).await;
+        };
         // Whoever is taken in and removed again before the next look must know that it was a member.
-        let told = until_known(running, &me);
-        let _elapsed = tokio::time::timeout(JOIN_INTERVAL, told).await;
+        tokio::select! {
+            () = ask => {}
+            () = until_known(running, &me) => return,
+        }
     }
 }
 
