@@ -18,6 +18,7 @@ use crate::raft::running::{Parts, Timing};
 use crate::raft::service::Service;
 use crate::raft::status::Role;
 use crate::storage::Folder;
+use crate::storage::testing::copy_dir;
 
 /// How long anything in these stories may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -353,20 +354,6 @@ async fn members_come_and_go() {
     assert_eq!(cluster.members_of("b").len(), 2);
 }
 
-/// Copies a folder as a backup of the disk would.
-fn copy(from: &std::path::Path, to: &std::path::Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_old_copy_of_a_disk_does_not_vote_and_joins_anew() {
     let mut cluster = Cluster::of(THREE, 20_000).await;
@@ -374,7 +361,7 @@ async fn an_old_copy_of_a_disk_does_not_vote_and_joins_anew() {
     cluster.stop("c").await;
     let data = cluster.node("c").folder.path().join("data");
     let backup = tempfile::tempdir().unwrap();
-    copy(&data, backup.path());
+    copy_dir(&data, backup.path());
     cluster.start("c").await;
     cluster.until_ready(THREE).await;
     for request in 2..30 {
@@ -399,7 +386,7 @@ async fn an_old_copy_of_a_disk_does_not_vote_and_joins_anew() {
     }
     cluster.stop("c").await;
     std::fs::remove_dir_all(&data).unwrap();
-    copy(backup.path(), &data);
+    copy_dir(backup.path(), &data);
     for name in ["a", "b"] {
         cluster.stop(name).await;
     }

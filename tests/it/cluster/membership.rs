@@ -1,11 +1,9 @@
 //! Replicas join, become voters, leave, and lose their disks, while clients push and scrape.
 
-use std::path::Path;
-
 use crate::harness::cluster::{Cluster, THREE};
-use crate::harness::eventually;
 use crate::harness::http::Response;
 use crate::harness::process::PATIENCE;
+use crate::harness::{copy_folder, eventually};
 
 use super::load::{Front, Load};
 
@@ -200,20 +198,6 @@ fn a_replica_that_was_away_catches_up_by_snapshot() {
     cluster.agree(THREE);
 }
 
-/// Copies a folder as a backup of the disk would.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
-        } else {
-            std::fs::copy(entry.path(), target).unwrap();
-        }
-    }
-}
-
 /// All that anybody still knows of what was on the disk is on the other disks.
 #[test]
 fn a_member_whose_disk_is_an_old_copy_comes_back_as_another_node() {
@@ -223,7 +207,7 @@ fn a_member_whose_disk_is_an_old_copy_comes_back_as_another_node() {
     let id = cluster.member("g1", old, "id");
     cluster.stop(old);
     let backup = tempfile::tempdir().unwrap();
-    copy(&cluster.disk(old), backup.path());
+    copy_folder(&cluster.disk(old), backup.path());
     cluster.start(old);
     cluster.until_ready(THREE);
     let others = ["g1", "g2"];
@@ -243,7 +227,7 @@ fn a_member_whose_disk_is_an_old_copy_comes_back_as_another_node() {
         cluster.kill(name);
     }
     cluster.wipe_disk(old);
-    copy(backup.path(), &cluster.disk(old));
+    copy_folder(backup.path(), &cluster.disk(old));
     for name in [old, "g1", "g2"] {
         cluster.start(name);
     }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::load::Book;
 use super::{FLAGS, check, push_some, pushed, try_start};
 use crate::harness::process::{PATIENCE, Server};
-use crate::harness::{eventually, say};
+use crate::harness::{copy_folder, eventually, say};
 
 /// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -234,17 +234,4 @@ fn largest(files: Vec<PathBuf>, matches: &impl Fn(&str) -> bool) -> Vec<PathBuf>
     files.sort_by_key(|path| std::cmp::Reverse(path.metadata().unwrap().len()));
     files.truncate(2);
     files
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy_folder(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
-    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::disk::Disk;
 use super::load::Book;
 use super::{FLAGS, check, push_some, skip};
-use crate::harness::process::Server;
+use crate::harness::process::{PATIENCE, Server};
 use crate::harness::{eventually, say};
 
 /// The sum of all waits: for requests (here 1 s), Raft (5 s), the state database (10 s), the log
@@ -21,14 +21,15 @@ fn a_disk_that_does_not_answer_does_not_hold_up_the_stop() {
     let mut server = Server::gate_in(&disk.mount_point(), &flags);
     let load = push_some(&server, Book::default(), 50);
     let frozen = disk.freeze();
-    // So that a push is under way, which the log thread is stuck with.
-    std::thread::sleep(Duration::from_millis(300));
+    eventually(PATIENCE, "the log thread to be stuck with a push", || {
+        (thread_state(&server, "raft-log") == 'D').then_some(())
+    });
     server.signal("TERM");
     let signalled = Instant::now();
     // The thread that writes cannot be ended, not even by the kernel, so that the process is not
     // gone; but the rest of it is.
     eventually(BOUND, "the process to give up", || {
-        (main_thread_state(&server) == 'Z').then_some(())
+        (thread_state(&server, "quorumgate") == 'Z').then_some(())
     });
     say(&format!("a disk that does not answer: gave up after {:?}", signalled.elapsed()));
     let said = server.stderr();
@@ -46,10 +47,15 @@ fn a_disk_that_does_not_answer_does_not_hold_up_the_stop() {
     check(&server, &book);
 }
 
-/// What the kernel says the main thread does: `Z` once it has ended.
-fn main_thread_state(server: &Server) -> char {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", server.pid())).unwrap();
-    // The name stands in parentheses and may hold anything.
-    let (_, rest) = stat.rsplit_once(") ").unwrap();
-    rest.chars().next().unwrap()
+/// What the kernel says that a thread does: `D` while it waits for the disk, `Z` once it has ended. The
+/// main thread has the program's name.
+fn thread_state(server: &Server, name: &str) -> char {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", server.pid())).unwrap();
+    let mut stats = tasks.filter_map(|task| {
+        let stat = std::fs::read_to_string(task.unwrap().path().join("stat")).ok()?;
+        // The name stands in parentheses and may hold anything.
+        let (head, rest) = stat.rsplit_once(") ").unwrap();
+        (head.rsplit_once('(').unwrap().1 == name).then(|| rest.chars().next().unwrap())
+    });
+    stats.next().unwrap()
 }

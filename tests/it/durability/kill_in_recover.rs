@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::harness::cluster::{Cluster, THREE};
 use crate::harness::process::{PATIENCE, Server, gate_command};
-use crate::harness::{eventually, say};
+use crate::harness::{copy_folder, eventually, say};
 
 /// Moments at which it is killed, from its beginning to its end.
 const MOMENTS: u32 = 16;
@@ -17,11 +17,6 @@ fn recover(data: &Path) -> Command {
     command.args(["recover", "--force-new-cluster", "--storage.path"]).arg(data);
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     command
-}
-
-fn copy(from: &Path, to: &Path) {
-    let copied = Command::new("cp").arg("-r").args([from, to]).status().unwrap();
-    assert!(copied.success());
 }
 
 /// What a replica that is started on a folder shows.
@@ -49,7 +44,7 @@ fn a_recovery_that_is_killed_can_be_repeated() {
     let fresh = |name: &str| {
         let folder = place.path().join(name);
         std::fs::create_dir(&folder).unwrap();
-        copy(&cluster.disk("g1"), &folder.join("data"));
+        copy_folder(&cluster.disk("g1"), &folder.join("data"));
         folder
     };
 

@@ -15,7 +15,7 @@ pub(crate) mod prometheus;
 pub(crate) mod proto;
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The root of the repository.
@@ -47,6 +47,20 @@ pub(crate) fn dependency(path: &str) -> Option<PathBuf> {
 pub(crate) fn say(line: &str) {
     // Nobody may be listening any more; that is no reason to fail.
     drop(writeln!(std::io::stderr(), "{line}"));
+}
+
+/// Copies a folder with all that is in it, as a backup of the disk would.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &target);
+        } else {
+            std::fs::copy(&path, &target).unwrap();
+        }
+    }
 }
 
 /// Polls until `probe` yields something, and fails with what it waited for once `limit` has passed.
