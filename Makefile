@@ -69,6 +69,10 @@ verify: ## everything that a change must pass; writes nothing
 	$(MAKE) --no-print-directory test
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --quiet --no-deps --document-private-items
 
+.PHONY: deny
+deny: ## check licences, sources and known holes of what is depended on (after `cargo install --locked cargo-deny`)
+	$(CARGO) deny check
+
 .PHONY: fix
 fix: ## the same rules as verify, applied to the tree
 	$(CARGO) clippy --quiet --all-targets --fix --allow-dirty --allow-staged
