@@ -31,25 +31,17 @@ pub(crate) fn measure(effort: Effort) -> Table {
         &columns,
     );
     let groups = effort.pick(100, 1000);
-    let series = groups * GROUP_SERIES;
     for (name, accept, gzip) in ENCODINGS {
         let mut scene = Scene::new(groups, negotiate(accept), gzip);
         let changes = [("full", groups), ("1 % of groups changed", groups / 100), ("unchanged", 0)];
-        let mut full = None;
+        let mut full: Option<f64> = None;
         for (what, changed) in changes {
             let seconds = repeat(effort, || scene.render_after(changed));
             let full = *full.get_or_insert_with(|| seconds.median());
-            let ratio = full / seconds.median();
-            table.row(
-                format!("{name}, {what}"),
-                vec![
-                    Cell::Measured(seconds.scaled(1e3)),
-                    Cell::Measured(seconds.scaled(1e9 / series as f64)),
-                    Cell::Measured(Figure::from_iter([scene.bytes as f64 / MIB])),
-                    Cell::Ratio(ratio),
-                ],
-            );
+            table.row(format!("{name}, {what}"), scene.cells(&seconds, full));
         }
+        let copied = repeat(effort, || scene.copy());
+        table.row(format!("{name}, copying the body"), scene.cells(&copied, full.unwrap()));
     }
     table
 }
@@ -89,5 +81,22 @@ impl Scene {
         });
         self.bytes = bytes;
         taken
+    }
+
+    /// How long it takes to copy the last body once, which no scrape that sends it can do without.
+    fn copy(&self) -> Duration {
+        let exposition = self.state.view().exposition(&[], self.format, self.gzip);
+        timed(|| exposition.to_vec())
+    }
+
+    fn cells(&self, seconds: &Figure, full: f64) -> Vec<Cell> {
+        let groups = self.state.view().group_count() as f64;
+        let series = groups * GROUP_SERIES as f64;
+        vec![
+            Cell::Measured(seconds.scaled(1e3)),
+            Cell::Measured(seconds.scaled(1e9 / series)),
+            Cell::Measured(Figure::from_iter([self.bytes as f64 / MIB])),
+            Cell::Ratio(full / seconds.median()),
+        ]
     }
 }

@@ -38,7 +38,6 @@ mod servers;
 
 use common::table::{Cell, Table, write_json};
 use common::{Effort, bench_folder, values};
-use memory::Memory;
 use process::{Checks, Original, Server};
 use servers::machine;
 use servers::place::Folder;
@@ -84,23 +83,17 @@ async fn measure(effort: Effort) -> Vec<Table> {
 
 async fn measure_layout(layout: &Layout, effort: Effort, tables: [&mut Table; 3]) {
     let [pushes, scrapes, memory] = tables;
+    progress("  memory");
+    memory::measure(memory, layout).await;
     let folder = Folder::new("stored");
     let gate = Server::gate(folder.path());
     let unchecked = Server::original(folder.path(), Checks::Off);
     for server in [&gate, &unchecked] {
         store::answers(server).await;
-    }
-    let mut used = [Memory::empty(&gate), Memory::empty(&unchecked)];
-    for (server, used) in std::iter::zip([&gate, &unchecked], &mut used) {
         layout.load(server).await;
-        used.loaded = memory::of(server);
     }
     progress("  scrapes");
     scrapes::measure(scrapes, layout, effort, [&gate, &unchecked]).await;
-    for (server, used) in std::iter::zip([&gate, &unchecked], &mut used) {
-        used.scraped = memory::of(server);
-    }
-    memory::rows(memory, layout, used);
 
     // To load the original with its checks on takes minutes. Its state file is read unchecked.
     unchecked.stop();
