@@ -4,6 +4,7 @@
 //! quorum in turn whether it still leads; a lease would be cheaper and, after a restart of a follower,
 //! wrong.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use openraft::LinearizerOption;
@@ -51,7 +52,11 @@ impl Reader {
     /// Starts the asking task; it ends when the last clone of the reader is gone.
     pub(crate) fn start(raft: Raft, leader: LeaderView) -> Reader {
         let (queue, waiting) = mpsc::channel(READ_QUEUE_LEN);
-        tokio::spawn(run(Asker { raft, leader }, waiting));
+        let asker = Arc::new(Asker { raft, leader });
+        tokio::spawn(run(waiting, move |deadline| {
+            let asker = Arc::clone(&asker);
+            async move { asker.ask(deadline).await }
+        }));
         Reader { queue }
     }
 
@@ -85,7 +90,12 @@ impl Reader {
     }
 }
 
-async fn run(asker: Asker, mut queue: mpsc::Receiver<Waiting>) {
+/// Answers what waits, question by question.
+async fn run<A, F>(mut queue: mpsc::Receiver<Waiting>, ask: A)
+where
+    A: Fn(Instant) -> F,
+    F: Future<Output = Result<Asked, Unavailable>>,
+{
     while let Some(first) = queue.recv().await {
         let mut waiting = vec![first];
         while !waiting.is_empty() {
@@ -94,7 +104,7 @@ async fn run(asker: Asker, mut queue: mpsc::Receiver<Waiting>) {
                 waiting.push(more);
             }
             let first = waiting.iter().map(|w| w.deadline).min().unwrap_or_else(Instant::now);
-            let result = asker.ask(first).await;
+            let result = ask(first).await;
             waiting = settle(waiting, &result);
             if !waiting.is_empty() {
                 tokio::time::sleep(RETRY_PAUSE).await;
@@ -200,4 +210,47 @@ fn describe(err: &LinearizableReadError<TypeConfig>) -> String {
 /// Whole milliseconds, at least one.
 pub(crate) fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    /// Reads that arrive while a question is under way must not be served by it: what they have to
+    /// see may be newer than the quorum's answer.
+    #[tokio::test(start_paused = true)]
+    async fn reads_share_the_question_that_is_asked_after_they_arrived() {
+        let (queue, waiting) = mpsc::channel(READ_QUEUE_LEN);
+        let (questions, mut asked) = mpsc::channel(READ_QUEUE_LEN);
+        let (gate, count) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+        let (held, counted) = (Arc::clone(&gate), Arc::clone(&count));
+        tokio::spawn(run(waiting, move |_| {
+            counted.add_permits(1);
+            let index = counted.available_permits() as u64;
+            questions.try_send(index).unwrap();
+            let held = Arc::clone(&held);
+            async move {
+                held.acquire().await.unwrap().forget();
+                Ok(Asked::Point { point: ReadPoint { index, term: 1 }, led_here: true })
+            }
+        }));
+        let reader = Reader { queue };
+        let read = || {
+            let reader = reader.clone();
+            let deadline = Instant::now() + Duration::from_secs(5);
+            tokio::spawn(async move { reader.point(deadline).await.unwrap().index })
+        };
+        let first = read();
+        assert_eq!(asked.recv().await, Some(1));
+        let later: Vec<_> = (0..20).map(|_| read()).collect();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        gate.add_permits(2);
+        assert_eq!(first.await.unwrap(), 1);
+        for read in later {
+            assert_eq!(read.await.unwrap(), 2);
+        }
+        assert_eq!(count.available_permits(), 2, "one question for twenty reads");
+    }
 }

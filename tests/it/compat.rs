@@ -129,10 +129,6 @@ impl Gateway for InTurn {
     }
 }
 
-/// Areas that are about reading requests and writing answers, which a replica does alone: of these
-/// every third case is sent to the cluster, and all with `COMPAT_CLUSTER_ALL=1`.
-const SAMPLED: &[&str] = &["encoding", "negotiation", "parse", "path", "protobuf", "utf8"];
-
 /// Clusters that work on the cases at once.
 const CLUSTERS: usize = 4;
 
@@ -143,13 +139,9 @@ fn a_cluster_answers_as_one_process_does() {
     }
     // What has the same flags shares a cluster, which takes longer to form than most cases to run.
     let mut shares: Vec<Share<'_>> = Vec::new();
-    let all = std::env::var_os("COMPAT_CLUSTER_ALL").is_some();
     for area in AREAS {
         let text = std::fs::read_to_string(folder().join(format!("{area}.txt"))).unwrap();
-        for mut section in cases::parse(area, &text) {
-            if SAMPLED.contains(area) && !all {
-                section.cases = section.cases.into_iter().step_by(3).collect();
-            }
+        for section in cases::parse(area, &text) {
             let share = shares.iter_mut().find(|s| s.flags == section.flags && s.has_room());
             match share {
                 Some(share) => share.sections.push((area, section)),

@@ -1,6 +1,7 @@
 //! The metrics of the process itself, held against those of the original.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::harness::process::{Original, PATIENCE, Server};
 use crate::harness::{eventually, say};
@@ -65,6 +66,23 @@ fn requests_are_counted_as_the_original_counts_them() {
         missing.is_empty() && additional.is_empty(),
         "missing: {missing:#?}\nadditional: {additional:#?}"
     );
+}
+
+#[test]
+fn a_snapshot_is_due_by_bytes_as_well() {
+    let flags = ["--storage.snapshot-bytes=1MiB", "--storage.snapshot-entries=1000000"];
+    let server = Server::gate(&flags);
+    let value = "v".repeat(100_000);
+    let push = |n: usize| {
+        let answer = server.send("PUT", "/metrics/job/j", &format!("a{{x=\"{n}{value}\"}} 1\n"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    (0..5).for_each(push);
+    // Longer than it takes until one that is due is asked for.
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(server.metric("quorumgate_snapshot_last_bytes"), None);
+    (5..15).for_each(push);
+    eventually(PATIENCE, "a snapshot", || server.metric("quorumgate_snapshot_last_bytes"));
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::harness::eventually;
 use crate::harness::process::PATIENCE;
 
 const FIVE: &[&str] = &["g1", "g2", "g3", "g4", "g5"];
+const SEVEN: &[&str] = &["g1", "g2", "g3", "g4", "g5", "g6", "g7"];
 
 fn push_at_all(cluster: &Cluster, round: &str) {
     let round = round.replace(' ', "-");
@@ -66,6 +67,27 @@ fn five_voters_go_on_without_two_and_wait_without_three() {
     cluster.until_ready(FIVE);
     push_at_all(&cluster, "again five");
     cluster.agree(FIVE);
+}
+
+#[test]
+fn seven_voters_go_on_without_three() {
+    let mut cluster = Cluster::of(SEVEN, &[]);
+    push_at_all(&cluster, "seven");
+    cluster.until_voters(SEVEN, SEVEN);
+    let leader = cluster.leader();
+    let followers = SEVEN.iter().copied().filter(|name| *name != leader);
+    let gone: Vec<_> = followers.take(2).chain([leader]).collect();
+    for name in &gone {
+        cluster.kill(name);
+    }
+    cluster.leader_among(&cluster.running());
+    push_at_all(&cluster, "four");
+    for name in gone {
+        cluster.start(name);
+    }
+    cluster.until_ready(SEVEN);
+    push_at_all(&cluster, "again seven");
+    cluster.agree(SEVEN);
 }
 
 #[test]

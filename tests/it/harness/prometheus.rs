@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use super::process::free_port;
 use super::{dependency, eventually, http};
 
@@ -45,17 +47,29 @@ impl Prometheus {
     }
 
     /// The label sets and values that a query answers with, once there are any.
-    pub(crate) fn query(&self, promql: &str) -> Vec<(serde_json::Value, String)> {
+    pub(crate) fn query(&self, promql: &str) -> Vec<(Value, String)> {
+        let text = |value: &Value| value[1].as_str().unwrap().to_owned();
+        let found = self.result(promql);
+        found.iter().map(|s| (s["metric"].clone(), text(&s["value"]))).collect()
+    }
+
+    /// When the samples of the one series that a range selector finds were taken, in seconds, and
+    /// what they say.
+    pub(crate) fn samples(&self, promql: &str) -> Vec<(f64, String)> {
+        let found = self.result(promql);
+        assert_eq!(found.len(), 1, "{promql}: {found:?}");
+        let samples = found[0]["values"].as_array().unwrap().iter();
+        samples.map(|s| (s[0].as_f64().unwrap(), s[1].as_str().unwrap().to_owned())).collect()
+    }
+
+    fn result(&self, promql: &str) -> Vec<Value> {
         let query: String = promql.bytes().map(|b| format!("%{b:02x}")).collect();
         let request = http::request("GET", &format!("/api/v1/query?query={query}"), &[], b"");
         eventually(SCRAPED, promql, || {
             let answer = http::exchange(self.addr, &request).ok()?;
-            let answer: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
-            let series = answer["data"]["result"].as_array()?.iter();
-            let found: Vec<_> = series
-                .map(|s| (s["metric"].clone(), s["value"][1].as_str().unwrap().to_owned()))
-                .collect();
-            (!found.is_empty()).then_some(found)
+            let answer: Value = serde_json::from_slice(&answer.body).ok()?;
+            let found = answer["data"]["result"].as_array()?;
+            (!found.is_empty()).then(|| found.clone())
         })
     }
 
