@@ -100,6 +100,10 @@ pub const READ_QUEUE_LEN: usize = 4096;
 pub const PEER_CONNECTIONS_MAX: usize = 64;
 /// Bytes of a snapshot in one message to another replica.
 pub const SNAPSHOT_CHUNK_BYTES: usize = 256 * KIB;
+/// How long a snapshot may take to be sent, received, checked and installed, however small it is.
+pub const SNAPSHOT_TIMEOUT: Duration = Duration::from_mins(1);
+/// A larger one may take longer, as long as it gets on at this rate.
+pub const SNAPSHOT_BYTES_PER_SECOND_MIN: u64 = MIB as u64;
 /// Bytes of one message between replicas: a log entry with the largest push, and what shares it.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 1024 * MIB;
 /// How long a connection to another replica may take to be made.

@@ -229,7 +229,8 @@ impl RaftNetworkV2<TypeConfig> for Connection {
         cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
         option: RPCOption,
     ) -> Result<SnapshotResponse<TypeConfig>, StreamingError<TypeConfig>> {
-        let timeout = option.hard_ttl();
+        // On top of that, a snapshot takes its time by its size.
+        let timeout = option.hard_ttl() + snapshot_transfer::time_for(snapshot.snapshot.bytes);
         let chunks = snapshot_transfer::chunks(vote, &snapshot.snapshot);
         let call = self.call(timeout);
         let sending = self.ask(Lane::Snapshot, |peer| peer.install_snapshot(call, chunks));

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::sync::mpsc;
 
-use crate::limits::SNAPSHOT_CHUNK_BYTES;
+use crate::limits::{SNAPSHOT_BYTES_PER_SECOND_MIN, SNAPSHOT_CHUNK_BYTES};
 use crate::pb::v1;
 
 use super::blocking;
@@ -19,6 +20,11 @@ use super::types::Vote;
 
 /// Chunks read ahead of the network.
 const CHUNKS_AHEAD: usize = 4;
+
+/// How much longer than the smallest a snapshot of that size may take.
+pub(crate) fn time_for(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / SNAPSHOT_BYTES_PER_SECOND_MIN)
+}
 
 /// The chunks of a snapshot file. A file that cannot be read ends the stream early, which the
 /// receiver notices.
