@@ -52,6 +52,11 @@ impl DiskSpace {
         self.suffices_for(0)
     }
 
+    /// Whether little is free beyond the reserve: about to refuse pushes, or doing so.
+    pub(crate) fn is_short(&self) -> bool {
+        self.free.load(Ordering::Relaxed) < self.reserve.saturating_add(self.reserve / 4)
+    }
+
     /// Whether the log can take `bytes` that the leader has decided on. They may use half of the
     /// reserve: it is there for what cannot be refused politely.
     pub(crate) fn check_replicated(&self, bytes: u64) -> Result<(), Unavailable> {
@@ -133,10 +138,23 @@ mod tests {
     }
 
     #[test]
+    fn is_short_before_it_refuses() {
+        let space = Arc::new(DiskSpace::new(100));
+        assert!(!space.is_short(), "it has not told yet");
+        for (free, short, refuses) in
+            [(125, false, false), (124, true, false), (100, true, false), (99, true, true)]
+        {
+            space.set_free(free);
+            assert_eq!((space.is_short(), space.check().is_err()), (short, refuses), "{free}");
+        }
+    }
+
+    #[test]
     fn a_reserve_of_nothing_turns_the_check_off() {
         let space = Arc::new(DiskSpace::new(0));
         space.set_free(0);
         assert!(space.promise(1000).is_ok());
         assert_eq!(space.check(), Ok(()));
+        assert!(!space.is_short());
     }
 }

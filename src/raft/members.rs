@@ -281,19 +281,32 @@ impl Members {
 
     /// Gives the lead to the voter that knows most, if this replica has it.
     pub(crate) async fn hand_over(&self) -> Result<(), Refused> {
-        let metrics = self.metrics();
-        if metrics.current_leader != Some(self.inner.me) {
+        if self.metrics().current_leader != Some(self.inner.me) {
             return Ok(());
         }
-        let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
-        let matched = metrics.replication.iter().flatten();
-        let successor = matched
-            .filter(|(id, _)| **id != self.inner.me && voters.contains(id) && alive(&metrics, **id))
-            .max_by_key(|(_, matched)| matched.map(|id| id.index));
-        match successor {
-            Some((id, _)) => self.transfer(&metrics, *id).await,
+        match self.successor(|_| true) {
+            Some(id) => self.hand_over_to(id).await,
             None => Err(Refused::Never("no other voter is alive".to_owned())),
         }
+    }
+
+    /// Of the other voters that are alive and fit, the one that knows most; `None` where this replica
+    /// does not lead.
+    pub(crate) fn successor(&self, fits: impl Fn(u64) -> bool) -> Option<u64> {
+        let (metrics, me) = (self.metrics(), self.inner.me);
+        let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
+        // Only a leader knows what is replicated.
+        let matched = metrics.replication.iter().flatten();
+        matched
+            .filter(|(id, _)| **id != me && voters.contains(id) && alive(&metrics, **id))
+            .filter(|(id, _)| fits(**id))
+            .max_by_key(|(_, matched)| matched.map(|id| id.index))
+            .map(|(id, _)| *id)
+    }
+
+    /// Gives the lead to that voter.
+    pub(crate) async fn hand_over_to(&self, to: u64) -> Result<(), Refused> {
+        self.transfer(&self.metrics(), to).await
     }
 
     async fn transfer(&self, metrics: &Metrics, to: u64) -> Result<(), Refused> {

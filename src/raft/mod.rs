@@ -29,6 +29,7 @@ mod peers;
 mod proposer;
 mod reader;
 mod recover;
+mod relief;
 mod replica;
 mod running;
 mod service;

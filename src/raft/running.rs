@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::clock::Clock;
 use crate::group::{Change, Mutation};
-use crate::limits::Limits;
+use crate::limits::{Limits, SNAPSHOT_TIMEOUT};
 use crate::storage::{Folder, Identity, RaftLog};
 use crate::telemetry;
 use crate::trials::{self, Place};
@@ -30,6 +30,7 @@ use super::peers::Peers;
 use super::proposer::{self, Proposer};
 use super::reader::Reader;
 use super::recover::Recovered;
+use super::relief;
 use super::snapshot::Snapshots;
 use super::state_machine::StateMachine;
 use super::state_writer::StateWriter;
@@ -73,7 +74,7 @@ pub(crate) struct Running {
     pub(crate) proposer: Proposer,
     pub(crate) reader: Reader,
     pub(crate) members: Members,
-    pub(crate) watch: Watch,
+    pub(crate) watch: Arc<Watch>,
     pub(crate) contact: Arc<Contact>,
     pub(crate) machine: Arc<Machine>,
     pub(crate) log: Arc<RaftLog>,
@@ -84,7 +85,7 @@ pub(crate) struct Running {
     pub(crate) leader_changes: AtomicU64,
     pub(crate) disk_space: Arc<DiskSpace>,
     housekeeping: Housekeeping,
-    care: AbortHandle,
+    care: [AbortHandle; 2],
     #[cfg_attr(not(test), expect(dead_code, reason = "held for its lock"))]
     pub(crate) folder: Arc<Folder>,
 }
@@ -123,9 +124,11 @@ impl Running {
         });
         let reader = Reader::start(raft.clone(), leader.clone());
         let members = Members::new(raft.clone(), identity.node, Arc::clone(&peers), leader);
-        let care = members.tend(clean_up);
         let watch =
             Watch::start(raft.clone(), identity.node, Arc::clone(&peers), Arc::clone(&folder));
+        let watch = Arc::new(watch);
+        let relief = relief::start(members.clone(), Arc::clone(&watch), Arc::clone(&disk_space));
+        let care = [members.tend(clean_up), relief];
         let housekeeping = housekeeping::start(housekeeping::Parts {
             raft: raft.clone(),
             folder: Arc::clone(&folder),
@@ -242,9 +245,12 @@ impl Running {
         Some(age)
     }
 
-    /// Room in the log for a mutation; what only frees space is always taken.
+    /// Room in the log for a mutation; what only frees space is always taken. The leader's disk
+    /// decides: the others make a quorum without a follower that has no room.
     pub(crate) fn promise_for(&self, mutation: &Mutation) -> Result<Option<Promise>, Unavailable> {
+        let leader = self.raft.server_metrics().borrow_watched().current_leader;
         match mutation.change {
+            _ if leader.is_some_and(|id| id != self.identity.node) => Ok(None),
             Change::Push { .. } | Change::FailedPush { .. } => {
                 self.disk_space.promise(mutation.encoded_len() as u64).map(Some)
             }
@@ -269,7 +275,7 @@ impl Running {
     /// Stops Raft, then brings everything that is in memory to the disk. An error means that the
     /// disk does not take it.
     pub(crate) async fn shutdown(&self) -> Result<(), Error> {
-        self.care.abort();
+        self.care.iter().for_each(AbortHandle::abort);
         self.watch.stop();
         self.housekeeping.stop().await;
         let stopped = tokio::time::timeout(RAFT_STOP_TIMEOUT, self.raft.shutdown()).await;
@@ -304,7 +310,7 @@ fn raft_config(timing: Timing) -> Config {
         // Whoever lacks less than is kept is served from the log.
         replication_lag_threshold: u64::MAX,
         purge_batch_size: 1024,
-        install_snapshot_timeout: 60_000,
+        install_snapshot_timeout: millis(SNAPSHOT_TIMEOUT),
         api_channel_size: Some(8192),
         enable_pre_vote: Some(true),
         enable_leader_restore: Some(false),

@@ -97,6 +97,7 @@ impl Service {
             applied_index: position.index().unwrap_or(0),
             digest: view.digest().to_be_bytes().to_vec().into(),
             known_index: running.known_index(route.from),
+            disk_short: running.disk_space.is_short(),
             ready: self.replica.health().ready.iter().all(|check| check.ok),
             ..about
         }

@@ -6,6 +6,7 @@
 
 mod bootstrap;
 mod failover;
+mod full_disk;
 mod load;
 mod membership;
 mod no_quorum;

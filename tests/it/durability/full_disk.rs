@@ -204,7 +204,7 @@ fn the_state_database_leaves_the_log_its_reserve() {
     assert_eq!(pushed(&Server::gate_in(&folder, FLAGS)), before);
 }
 
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// A push of so many mebibytes, which no compression makes smaller.
 fn incompressible(mebibytes: usize) -> String {
@@ -224,7 +224,7 @@ fn free_bytes(folder: &Path) -> u64 {
 }
 
 /// Writes a file that leaves about so many bytes free.
-fn fill_up_to(folder: &Path, left: u64) -> PathBuf {
+pub(crate) fn fill_up_to(folder: &Path, left: u64) -> PathBuf {
     let filler = folder.join("filler");
     let mut file = File::create(&filler).unwrap();
     let block = vec![0x5a; 1 << 20];
@@ -237,7 +237,7 @@ fn fill_up_to(folder: &Path, left: u64) -> PathBuf {
 }
 
 /// Writes a file until the disk has no space left.
-fn fill(path: &Path) {
+pub(crate) fn fill(path: &Path) {
     let mut file = File::create(path).unwrap();
     for size in [1 << 20, 1 << 12] {
         let block = vec![0x5a; size];

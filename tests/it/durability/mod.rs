@@ -4,9 +4,9 @@
 //! start with one line that says what is damaged. Anything else is a failure.
 
 mod damage;
-mod disk;
+pub(crate) mod disk;
 mod frozen_disk;
-mod full_disk;
+pub(crate) mod full_disk;
 mod kill;
 mod kill_in_recover;
 mod load;
@@ -30,7 +30,7 @@ fn rounds(variable: &str, default: u32) -> u32 {
 }
 
 /// Says that a trial cannot be made here. In CI, as root, all of them can.
-fn skip(needs: &str) {
+pub(crate) fn skip(needs: &str) {
     use std::os::unix::fs::MetadataExt;
     let root = std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0);
     let ci = std::env::var("CI").is_ok_and(|ci| ci == "true");

@@ -4,7 +4,7 @@
 //! port while it is down.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -131,6 +131,11 @@ impl Cluster {
     /// The folder of a replica's disk.
     pub(crate) fn disk(&self, name: &str) -> PathBuf {
         self.folder.path().join(name).join("data")
+    }
+
+    /// Has a replica that was never started keep its data below that folder.
+    pub(crate) fn put_on(&self, name: &str, folder: &Path) {
+        std::os::unix::fs::symlink(folder, self.folder.path().join(name)).unwrap();
     }
 
     /// Starts a replica, new or again, and waits until it listens.

@@ -41,6 +41,7 @@ pub(super) const ALL: &[Plan] = &[
         about: "the disk of the leader has no space left",
         hold_ms: (2000, 5000),
         fault: |r, _| Fault::FullDisk { aim: aim(r, Whom::Leader) },
+        moves_lead: true,
         ..PLAIN
     },
     Plan {

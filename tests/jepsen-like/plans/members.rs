@@ -55,6 +55,8 @@ pub(super) const ALL: &[Plan] = &[
             let whom = match place {
                 // Whoever comes back as a follower of the leader after it saves a vote.
                 "vote-save-before" | "vote-save-after" => Whom::Leader,
+                // Only a follower forwards, and a leader that comes back may lead again at once.
+                "forward-before" | "forward-after" => Whom::Follower,
                 // Only a leader is waited for, and one of all becomes it.
                 "respond" => Whom::All,
                 _ => Whom::Any,
