@@ -12,17 +12,10 @@ use crate::store::{self, Layout};
 use crate::{Better, REPETITIONS, compared};
 
 /// Longer than either process puts off what it does behind the last request: writing the state
-/// down, and giving memory back.
-const CALM: Duration = Duration::from_millis(1500);
-/// Times that everything is scraped, each after a hundredth was pushed again.
-const SCRAPES: usize = 10;
-
-/// When it is measured, and what is scraped before.
-const STAGES: [(&str, &[Encoding]); 3] = [
-    ("after the pushes", &[]),
-    ("after scrapes with gzip, as by Prometheus", &[Encoding::Gzip]),
-    ("after plain scrapes as well", &[Encoding::Gzip, Encoding::Plain]),
-];
+/// down, and giving memory back, which jemalloc does within 10 s.
+const CALM: Duration = Duration::from_secs(12);
+/// Times that everything is pushed again and scraped as Prometheus does it.
+const ROUNDS: usize = 10;
 
 pub(crate) fn table() -> Table {
     Table::new(
@@ -36,42 +29,48 @@ pub(crate) async fn measure(table: &mut Table, layout: &Layout) {
     if layout.series() < 10_000 {
         return;
     }
-    let mut figures = STAGES.map(|_| [Figure::default(), Figure::default()]);
+    let mut loaded = [Figure::default(), Figure::default()];
+    let mut scraped = loaded.clone();
     for _ in 0..REPETITIONS {
         // Fresh processes each time: a heap remembers what it once had to hold.
         let folder = Folder::new("memory");
         let servers = [Server::gate(folder.path()), Server::original(folder.path(), Checks::Off)];
-        for (at, server) in servers.iter().enumerate() {
+        for server in &servers {
             store::answers(server).await;
-            let empty = calm(server);
-            layout.load(server).await;
-            for ((_, encodings), figures) in std::iter::zip(STAGES, &mut figures) {
-                if !encodings.is_empty() {
-                    scrape_often(server, layout, encodings).await;
-                }
-                figures[at].add((calm(server) - empty) / layout.series() as f64);
-            }
+            settle(server.pid());
         }
+        let empty = servers.each_ref().map(|server| resident(server.pid()));
+        for server in &servers {
+            layout.load(server).await;
+        }
+        note(&mut loaded, layout, &servers, empty);
+        for server in &servers {
+            serve(server, layout).await;
+        }
+        note(&mut scraped, layout, &servers, empty);
     }
-    for ((when, _), figures) in std::iter::zip(STAGES, figures) {
+    for (when, figures) in
+        [("after the first pushes", loaded), ("after ten rounds of pushes and a scrape", scraped)]
+    {
         table.row(format!("{}, {when}", layout.name), compared(figures, Better::Lower));
     }
 }
 
-/// What a gateway goes through: pushes, and scrapes of everything.
-async fn scrape_often(server: &Server, layout: &Layout, encodings: &[Encoding]) {
+/// What a gateway goes through: jobs that push again, and scrapes.
+async fn serve(server: &Server, layout: &Layout) {
     let mut connection = Connection::open(server.addr(), ReadBytes::LARGE).await;
-    for version in 1..=SCRAPES {
-        layout.push_groups(server, layout.groups.div_ceil(100), version).await;
-        for encoding in encodings {
-            connection.send(&scrape(*encoding)).await;
-        }
+    for version in 1..=ROUNDS {
+        layout.push_groups(server, layout.groups, version).await;
+        connection.send(&scrape(Encoding::Gzip)).await;
     }
 }
 
-/// Resident bytes once the process has calmed down.
-fn calm(server: &Server) -> f64 {
+/// Adds what each series takes once both processes have calmed down.
+fn note(figures: &mut [Figure; 2], layout: &Layout, servers: &[Server; 2], empty: [f64; 2]) {
     std::thread::sleep(CALM);
-    settle(server.pid());
-    resident(server.pid())
+    for (at, figure) in figures.iter_mut().enumerate() {
+        settle(servers[at].pid());
+        let used = resident(servers[at].pid()) - empty[at];
+        figure.add(used / layout.series() as f64);
+    }
 }

@@ -41,6 +41,20 @@ fn write_status(json: &mut JsonWriter, status: &ClusterStatus) {
         json.member_string("digest", &format!("{digest:032x}"));
         json.end_object();
     }
+    if let Some(log) = status.log {
+        json.key("log");
+        json.begin_object();
+        for (name, index) in [
+            ("purged_index", log.purged),
+            ("snapshot_index", log.snapshot),
+            ("committed_index", log.committed),
+            ("last_index", log.last),
+        ] {
+            json.key(name);
+            json.integer(index);
+        }
+        json.end_object();
+    }
     json.key("healthy");
     json.boolean(status.healthy);
     json.key("failure_tolerance");

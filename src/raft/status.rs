@@ -39,6 +39,19 @@ pub(crate) struct MemberStatus {
     pub(crate) version: String,
 }
 
+/// How far the log of one replica has come. Each is at most the next, but for what is committed: a
+/// follower may know less than it has applied by a snapshot.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct LogStatus {
+    /// Up to here nothing is kept.
+    pub(crate) purged: u64,
+    /// What the newest whole snapshot on this disk stands for.
+    pub(crate) snapshot: u64,
+    pub(crate) committed: u64,
+    /// The newest entry, or what a snapshot has in its place.
+    pub(crate) last: u64,
+}
+
 /// The cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ClusterStatus {
@@ -52,6 +65,8 @@ pub(crate) struct ClusterStatus {
     pub(crate) digest: u128,
     /// An earlier index and the digest as of there: the same indexes on all replicas.
     pub(crate) checkpoint: Option<(u64, u128)>,
+    /// `None`: this replica has no cluster yet.
+    pub(crate) log: Option<LogStatus>,
     /// Whether a quorum follows a leader.
     pub(crate) healthy: bool,
     /// Voters that may fail before nothing is accepted any more.
@@ -148,9 +163,15 @@ fn told_applied(told: &Result<v1::IdentifyResponse, String>) -> Option<(u64, u12
 }
 
 pub(crate) fn of(running: &Running) -> ClusterStatus {
-    let metrics = running.metrics();
-    let members = members(running, &metrics);
+    // From the oldest to the newest, since all of them grow meanwhile.
+    let purged = running.log.purged_index();
+    let snapshot = running.snapshots.newest().map_or(0, |file| file.index);
     let (applied_index, digest) = applied_here(running);
+    let metrics = running.metrics();
+    let committed = metrics.local_committed.map_or(0, |id| id.index);
+    let last = running.log.last_index().unwrap_or(0).max(snapshot);
+    let log = LogStatus { purged, snapshot, committed, last };
+    let members = members(running, &metrics);
     let voters = members.iter().filter(|member| member.voter).count();
     let reachable = members.iter().filter(|member| member.voter && member.reachable).count();
     let quorum = voters / 2 + 1;
@@ -163,6 +184,7 @@ pub(crate) fn of(running: &Running) -> ClusterStatus {
         applied_index,
         digest,
         checkpoint: running.machine.checkpoint(),
+        log: Some(log),
         healthy: leader.is_some_and(|member| member.reachable) && reachable >= quorum,
         failure_tolerance: reachable.saturating_sub(quorum) as u64,
         waits_for: None,
@@ -179,6 +201,7 @@ pub(crate) fn without_cluster(lobby: &Lobby) -> ClusterStatus {
         applied_index: 0,
         digest: 0,
         checkpoint: None,
+        log: None,
         healthy: false,
         failure_tolerance: 0,
         waits_for: Some(lobby.waits_for.clone()),

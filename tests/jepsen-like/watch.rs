@@ -73,6 +73,9 @@ impl Watcher {
                         term: status.term,
                         applied: status.applied,
                         leader: status.leader,
+                        digest: status.digest,
+                        checkpoint: status.checkpoint,
+                        log: status.log,
                     });
                 }
             }

@@ -155,6 +155,11 @@ impl RaftLog {
         (live.first < live.next).then_some(live.first)
     }
 
+    /// Up to where entries were purged; 0: none were.
+    pub(crate) fn purged_index(&self) -> u64 {
+        lock(&self.shared.live).first.saturating_sub(1)
+    }
+
     /// The highest index in the log.
     pub(crate) fn last_index(&self) -> Option<u64> {
         let live = lock(&self.shared.live);

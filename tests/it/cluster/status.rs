@@ -79,6 +79,7 @@ fn the_status_tells_of_every_member_also_of_a_learner_that_cannot_keep_up() {
             "failure_tolerance",
             "healthy",
             "leader",
+            "log",
             "members",
             "replica",
             "term",

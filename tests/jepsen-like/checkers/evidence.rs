@@ -85,7 +85,7 @@ pub(crate) struct Usage {
 }
 
 /// What a replica said of itself at some time.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Sighting {
     pub(crate) at: u64,
     pub(crate) replica: String,
@@ -97,6 +97,25 @@ pub(crate) struct Sighting {
     pub(crate) applied: u64,
     /// The leader that it follows in this term; empty if none.
     pub(crate) leader: String,
+    /// Of its state at `applied`; empty if it was not asked for.
+    #[serde(default)]
+    pub(crate) digest: String,
+    /// An earlier index, one that all replicas pass, and the digest there.
+    #[serde(default)]
+    pub(crate) checkpoint: Option<(u64, String)>,
+    #[serde(default)]
+    pub(crate) log: Option<LogIndexes>,
+}
+
+/// How far the log of a replica has come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LogIndexes {
+    /// Up to here nothing is kept.
+    pub(crate) purged: u64,
+    /// What its newest snapshot stands for; 0: it has none.
+    pub(crate) snapshot: u64,
+    pub(crate) committed: u64,
+    pub(crate) last: u64,
 }
 
 /// What a run must have had, at least or at most.

@@ -26,7 +26,9 @@ mod verdict;
 mod zones;
 
 pub(crate) use coverage::NAME as COVERAGE;
-pub(crate) use evidence::{CutOff, Digest, Due, Evidence, Fault, Resources, Sighting, Usage};
+pub(crate) use evidence::{
+    CutOff, Digest, Due, Evidence, Fault, LogIndexes, Resources, Sighting, Usage,
+};
 pub(crate) use verdict::{Finding, Verdict};
 
 use crate::history::History;

@@ -1,10 +1,11 @@
-//! What replicas say of themselves obeys Raft: a term has one leader, and neither the term of one disk
-//! nor the applied index of one process falls.
+//! What replicas say of themselves obeys Raft: a term has one leader; neither the term of one disk nor
+//! an index of one process falls; and nothing is purged that no snapshot has, nor applied or committed
+//! that is not in the log.
 
 use std::collections::BTreeMap;
 
 use super::case::Case;
-use super::{Finding, Sighting};
+use super::{Finding, LogIndexes, Sighting};
 
 pub(super) const NAME: &str = "raft_order";
 
@@ -26,14 +27,41 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
                 ));
             }
         }
+        if let Some(log) = now.log.filter(|log| !is_chain(log, now.applied)) {
+            let (replica, applied) = (&now.replica, now.applied);
+            return Finding::Fail(format!("{replica} has applied {applied} with {log:?}"));
+        }
         let Some(before) = last.insert((&now.replica, now.disk), now) else { continue };
-        let again = now.start == before.start && now.applied < before.applied;
+        let again = now.start == before.start && falls(before, now);
         if now.term < before.term || again {
             return Finding::Fail(format!(
-                "{} went from term {} and index {} to {} and {}",
-                now.replica, before.term, before.applied, now.term, now.applied
+                "{} went from term {}, index {} and {:?} to {}, {} and {:?}",
+                now.replica,
+                before.term,
+                before.applied,
+                before.log,
+                now.term,
+                now.applied,
+                now.log
             ));
         }
     }
     Finding::Pass
+}
+
+/// Whether each of the indexes follows from those behind it. A damaged snapshot counts as none.
+fn is_chain(log: &LogIndexes, applied: u64) -> bool {
+    let LogIndexes { purged, snapshot, committed, last } = *log;
+    let kept = snapshot == 0 || purged <= snapshot;
+    kept && purged.max(snapshot) <= applied && applied.max(committed) <= last
+}
+
+/// Whether an index of one process is lower than before. What is at the end of the log may be, when
+/// another leader's entries take its place.
+fn falls(before: &Sighting, now: &Sighting) -> bool {
+    let indexes = |sighting: &Sighting| {
+        let log = sighting.log.unwrap_or_default();
+        [sighting.applied, log.purged, log.snapshot, log.committed]
+    };
+    std::iter::zip(indexes(before), indexes(now)).any(|(before, now)| now < before)
 }

@@ -70,6 +70,8 @@ impl Remove {
 impl Nemesis for Remove {
     fn inject(&mut self, world: &mut World) -> Result<Struck, Trouble> {
         self.hit.choose(world)?;
+        // It comes back without its disk.
+        world.disk_to_spare()?;
         world.excuse(self.hit.holder, &self.hit.on);
         for number in self.hit.on.clone() {
             remove(world, self.hit.holder, number)?;

@@ -85,14 +85,7 @@ pub(super) const ALL: &[Plan] = &[
         gap_ms: (500, 3000),
         lanes: 3,
         fault: |random, _| {
-            let single = super::singles();
-            let plan = loop {
-                let plan = *random.pick(&single);
-                // Faults that only make sense for so many replicas, or stand still for long.
-                if plan.replicas == 3 && plan.lanes == 1 && plan.name != "rolling" {
-                    break plan;
-                }
-            };
+            let plan = *random.pick(&super::overlapping());
             let round = usize::try_from(random.next() % 64).unwrap();
             (plan.fault)(random, round)
         },

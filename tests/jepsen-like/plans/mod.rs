@@ -12,6 +12,7 @@ use crate::nemesis::Fault;
 use crate::nemesis::partition::Split;
 use crate::nemesis::whom::{Aim, Whom};
 use crate::place::shape::Shape;
+use crate::places;
 use crate::tools::Random;
 use crate::workload::Kind;
 
@@ -87,6 +88,21 @@ const SHAPE: Shape = Shape {
 /// The plans of one kind of fault each.
 fn singles() -> Vec<&'static Plan> {
     [processes::ALL, network::ALL, disks::ALL].iter().flat_map(|plans| plans.iter()).collect()
+}
+
+/// The plans whose faults may come while others last.
+fn overlapping() -> Vec<&'static Plan> {
+    let mut plans = singles();
+    // Not such as only make sense for so many replicas, or stand still for long.
+    plans.retain(|plan| plan.replicas == 3 && plan.lanes == 1 && plan.name != "rolling");
+    // Not such as need a machine to spare, which others may hold.
+    let member = |plan: &&Plan| match plan.name {
+        "member-remove" => true,
+        "crash-places" => places::KNOWN,
+        _ => false,
+    };
+    plans.extend(members::ALL.iter().filter(member));
+    plans
 }
 
 /// All plans.

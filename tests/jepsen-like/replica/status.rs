@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::http;
+use crate::checkers::LogIndexes;
 
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -19,6 +20,8 @@ pub(crate) struct Status {
     pub(crate) digest: String,
     /// An index that all replicas pass, and the digest there.
     pub(crate) checkpoint: Option<(u64, String)>,
+    /// `None`: it has no cluster yet.
+    pub(crate) log: Option<LogIndexes>,
     pub(crate) voters: Vec<String>,
     pub(crate) learners: Vec<String>,
 }
@@ -40,7 +43,7 @@ impl Status {
         let (voters, learners): (Vec<_>, Vec<_>) =
             members.iter().partition(|member| member["voter"] == true);
         let names = |members: Vec<&Value>| members.iter().map(|m| text(&m["name"])).collect();
-        let checkpoint = &data["checkpoint"];
+        let (checkpoint, log) = (&data["checkpoint"], &data["log"]);
         Status {
             leader: text(&data["leader"]),
             term: number(&data["term"]),
@@ -49,6 +52,12 @@ impl Status {
             checkpoint: checkpoint
                 .is_object()
                 .then(|| (number(&checkpoint["applied_index"]), text(&checkpoint["digest"]))),
+            log: log.is_object().then(|| LogIndexes {
+                purged: number(&log["purged_index"]),
+                snapshot: number(&log["snapshot_index"]),
+                committed: number(&log["committed_index"]),
+                last: number(&log["last_index"]),
+            }),
             voters: names(voters),
             learners: names(learners),
         }

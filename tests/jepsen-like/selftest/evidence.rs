@@ -3,7 +3,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "all ways of breaking a run have one type")]
 
 use super::mutate::Run;
-use crate::checkers::{CutOff, Due, Fault, Resources, Sighting, Usage};
+use crate::checkers::{CutOff, Due, Evidence, Fault, LogIndexes, Resources, Sighting, Usage};
 use crate::history::{Action, Op, Outcome, Refusal};
 
 const SECOND: u64 = 1_000_000_000;
@@ -97,21 +97,52 @@ pub(super) fn leak((history, evidence): &Run) -> Option<Run> {
 
 fn sighting(at: u64, replica: &str, term: u64, applied: u64, leader: &str) -> Sighting {
     let (replica, leader) = (replica.to_owned(), leader.to_owned());
-    Sighting { at, replica, disk: 0, start: 0, term, applied, leader }
+    Sighting { at, replica, term, applied, leader, ..Sighting::default() }
+}
+
+fn seen((history, evidence): &Run, sightings: Vec<Sighting>) -> Option<Run> {
+    Some((history.clone(), Evidence { sightings, ..evidence.clone() }))
 }
 
 /// A term that two replicas lead.
-pub(super) fn two_leaders((history, evidence): &Run) -> Option<Run> {
-    let mut evidence = evidence.clone();
-    evidence.sightings = vec![sighting(1, "a", 3, 10, "a"), sighting(2, "b", 3, 10, "b")];
-    Some((history.clone(), evidence))
+pub(super) fn two_leaders(run: &Run) -> Option<Run> {
+    seen(run, vec![sighting(1, "a", 3, 10, "a"), sighting(2, "b", 3, 10, "b")])
 }
 
 /// A replica that has forgotten what it had applied.
-pub(super) fn applied_falls((history, evidence): &Run) -> Option<Run> {
-    let mut evidence = evidence.clone();
-    evidence.sightings = vec![sighting(1, "a", 3, 10, "a"), sighting(2, "a", 3, 9, "a")];
-    Some((history.clone(), evidence))
+pub(super) fn applied_falls(run: &Run) -> Option<Run> {
+    seen(run, vec![sighting(1, "a", 3, 10, "a"), sighting(2, "a", 3, 9, "a")])
+}
+
+/// Two replicas that are of different minds for a while.
+pub(super) fn passing_fork(run: &Run) -> Option<Run> {
+    let at_64 = |digest: &str| Some((64, digest.to_owned()));
+    let first = Sighting { checkpoint: at_64("x"), ..sighting(1, "a", 3, 70, "a") };
+    let other = Sighting { checkpoint: at_64("y"), ..sighting(2, "b", 3, 80, "a") };
+    seen(run, vec![first, other])
+}
+
+const LOG: LogIndexes = LogIndexes { purged: 5, snapshot: 8, committed: 11, last: 12 };
+
+/// A replica at index 10, by an account of its log.
+fn with_log(log: LogIndexes) -> Sighting {
+    Sighting { log: Some(log), ..sighting(1, "a", 3, 10, "a") }
+}
+
+/// A log that was purged further than any snapshot goes.
+pub(super) fn purged_too_far(run: &Run) -> Option<Run> {
+    seen(run, vec![with_log(LogIndexes { purged: 9, ..LOG })])
+}
+
+/// A log that ends before what is committed.
+pub(super) fn committed_and_missing(run: &Run) -> Option<Run> {
+    seen(run, vec![with_log(LogIndexes { committed: 13, ..LOG })])
+}
+
+/// A process that has lost a snapshot.
+pub(super) fn snapshot_falls(run: &Run) -> Option<Run> {
+    let earlier = with_log(LOG);
+    seen(run, vec![earlier, Sighting { at: 2, ..with_log(LogIndexes { snapshot: 7, ..LOG }) }])
 }
 
 /// Wrong clocks that cost the leader its lead.

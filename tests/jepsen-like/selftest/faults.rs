@@ -112,13 +112,9 @@ pub(super) fn damage() -> Result<(), Failed> {
 pub(super) fn leaders() -> Result<(), Failed> {
     let seen = |led: &[(u64, &str)]| {
         let sighting = |&(term, leader): &(u64, &str)| Sighting {
-            at: 0,
-            replica: "a".to_owned(),
-            disk: 1,
-            start: 1,
             term,
-            applied: 1,
             leader: leader.to_owned(),
+            ..Sighting::default()
         };
         leader_changes(&led.iter().map(sighting).collect::<Vec<_>>())
     };

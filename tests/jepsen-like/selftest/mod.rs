@@ -112,7 +112,7 @@ const fn broken(
 /// Which of the two decides depends on whether the group was only ever replaced as a whole.
 const BLACK_BOX: &str = "zones or linearizable";
 
-static BROKEN: [Broken; 36] = [
+static BROKEN: [Broken; 40] = [
     broken("stale_read", Style::Puts, mutate::stale_read, &["order_by_index", "zones"]),
     broken("stale_read_of_a_mix", Style::Mix, mutate::stale_read, &["order_by_index", BLACK_BOX]),
     broken("old_read", Style::Puts, mutate::old_read, &["order_by_index", "zones"]),
@@ -176,6 +176,10 @@ static BROKEN: [Broken; 36] = [
     broken("leak", Style::Puts, evidence::leak, &["resources"]),
     broken("two_leaders", Style::Puts, evidence::two_leaders, &["raft_order"]),
     broken("applied_falls", Style::Puts, evidence::applied_falls, &["raft_order"]),
+    broken("purged_too_far", Style::Puts, evidence::purged_too_far, &["raft_order"]),
+    broken("committed_and_missing", Style::Puts, evidence::committed_and_missing, &["raft_order"]),
+    broken("snapshot_falls", Style::Puts, evidence::snapshot_falls, &["raft_order"]),
+    broken("passing_fork", Style::Puts, evidence::passing_fork, &["same_digest"]),
     broken("flapping", Style::Puts, evidence::flapping, &["coverage"]),
     broken("missed_place", Style::Puts, evidence::missed_place, &["coverage"]),
     broken("idle", Style::Puts, evidence::idle, &["coverage"]),
