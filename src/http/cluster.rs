@@ -49,6 +49,7 @@ fn write_status(json: &mut JsonWriter, status: &ClusterStatus) {
             ("snapshot_index", log.snapshot),
             ("committed_index", log.committed),
             ("last_index", log.last),
+            ("vote_term", log.vote_term),
         ] {
             json.key(name);
             json.integer(index);

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::group::{Change, Mutation};
+
 use super::error::Unavailable;
 
 /// Stands for a disk that has not told yet.
@@ -57,6 +59,12 @@ impl DiskSpace {
         self.free.load(Ordering::Relaxed) < self.reserve.saturating_add(self.reserve / 4)
     }
 
+    /// Whether this replica may take the lead from one that is short: more than not to be short, so
+    /// that disks that fill up together do not pass the lead in circles.
+    pub(crate) fn is_roomy(&self) -> bool {
+        self.free.load(Ordering::Relaxed) >= self.reserve.saturating_add(self.reserve / 2)
+    }
+
     /// Whether the log can take `bytes` that the leader has decided on. They may use half of the
     /// reserve: it is there for what cannot be refused politely.
     pub(crate) fn check_replicated(&self, bytes: u64) -> Result<(), Unavailable> {
@@ -66,6 +74,19 @@ impl DiskSpace {
             reserve => (reserve / 2).saturating_add(bytes),
         };
         if free < needed { Err(Unavailable::DiskFull { free, needed }) } else { Ok(()) }
+    }
+
+    /// Promises the log room for a mutation; what only frees space is always taken.
+    pub(crate) fn promise_for(
+        self: &Arc<Self>,
+        mutation: &Mutation,
+    ) -> Result<Option<Promise>, Unavailable> {
+        match mutation.change {
+            Change::Push { .. } | Change::FailedPush { .. } => {
+                self.promise(mutation.encoded_len() as u64).map(Some)
+            }
+            Change::Delete { .. } | Change::Wipe => Ok(None),
+        }
     }
 
     /// Promises the log room for `bytes` more that leaves the reserve whole.
@@ -141,11 +162,18 @@ mod tests {
     fn is_short_before_it_refuses() {
         let space = Arc::new(DiskSpace::new(100));
         assert!(!space.is_short(), "it has not told yet");
-        for (free, short, refuses) in
-            [(125, false, false), (124, true, false), (100, true, false), (99, true, true)]
-        {
+        assert!(space.is_roomy());
+        for (free, roomy, short, refuses) in [
+            (150, true, false, false),
+            (149, false, false, false),
+            (125, false, false, false),
+            (124, false, true, false),
+            (100, false, true, false),
+            (99, false, true, true),
+        ] {
             space.set_free(free);
-            assert_eq!((space.is_short(), space.check().is_err()), (short, refuses), "{free}");
+            let told = (space.is_roomy(), space.is_short(), space.check().is_err());
+            assert_eq!(told, (roomy, short, refuses), "{free}");
         }
     }
 
@@ -155,6 +183,6 @@ mod tests {
         space.set_free(0);
         assert!(space.promise(1000).is_ok());
         assert_eq!(space.check(), Ok(()));
-        assert!(!space.is_short());
+        assert!(space.is_roomy() && !space.is_short());
     }
 }

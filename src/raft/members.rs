@@ -23,6 +23,7 @@ use super::leader::{Leader, LeaderView};
 use super::peers::Peers;
 use super::transport::Lane;
 use super::types::{Member, Membership, Metrics, Raft, TypeConfig};
+use super::watch::Watch;
 
 const INTERVAL: Duration = Duration::from_millis(250);
 /// A member that has answered a heartbeat within this time is alive.
@@ -71,12 +72,20 @@ struct Inner {
     me: u64,
     peers: Arc<Peers>,
     leader: LeaderView,
+    watch: Arc<Watch>,
     changing: Mutex<()>,
 }
 
 impl Members {
-    pub(crate) fn new(raft: Raft, me: u64, peers: Arc<Peers>, leader: LeaderView) -> Members {
-        Members { inner: Arc::new(Inner { raft, me, peers, leader, changing: Mutex::default() }) }
+    pub(crate) fn new(
+        raft: Raft,
+        me: u64,
+        peers: Arc<Peers>,
+        leader: LeaderView,
+        watch: Arc<Watch>,
+    ) -> Members {
+        let changing = Mutex::default();
+        Members { inner: Arc::new(Inner { raft, me, peers, leader, watch, changing }) }
     }
 
     /// Who waits at an address to become a member.
@@ -279,20 +288,26 @@ impl Members {
         committed(timeout(CHANGE_TIMEOUT, changed).await)
     }
 
-    /// Gives the lead to the voter that knows most, if this replica has it.
+    /// Gives the lead to the voter that knows most, if this replica has it; rather to one whose disk
+    /// has room.
     pub(crate) async fn hand_over(&self) -> Result<(), Refused> {
         if self.metrics().current_leader != Some(self.inner.me) {
             return Ok(());
         }
-        match self.successor(|_| true) {
+        match self.successor_with_room().or_else(|| self.successor(|_| true)) {
             Some(id) => self.hand_over_to(id).await,
             None => Err(Refused::Never("no other voter is alive".to_owned())),
         }
     }
 
-    /// Of the other voters that are alive and fit, the one that knows most; `None` where this replica
-    /// does not lead.
-    pub(crate) fn successor(&self, fits: impl Fn(u64) -> bool) -> Option<u64> {
+    /// Of the other voters that are alive, ready and have room on their disks, the one that knows most;
+    /// `None` where this replica does not lead.
+    pub(crate) fn successor_with_room(&self) -> Option<u64> {
+        let watch = &self.inner.watch;
+        self.successor(|id| watch.report(id).is_ok_and(|told| told.ready && !told.disk_short))
+    }
+
+    fn successor(&self, fits: impl Fn(u64) -> bool) -> Option<u64> {
         let (metrics, me) = (self.metrics(), self.inner.me);
         let voters: BTreeSet<u64> = metrics.membership_config.membership().voter_ids().collect();
         // Only a leader knows what is replicated.

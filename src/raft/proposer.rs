@@ -23,6 +23,7 @@ use crate::telemetry;
 use crate::trials::{self, Place};
 
 use super::convert;
+use super::disk_space::DiskSpace;
 use super::error::Unavailable;
 use super::leader::{Leader, LeaderPeer, LeaderView};
 use super::reader::millis;
@@ -93,6 +94,7 @@ pub(crate) struct Parts {
     pub(crate) leader: LeaderView,
     pub(crate) clock: Clock,
     pub(crate) limits: Limits,
+    pub(crate) disk_space: Arc<DiskSpace>,
     pub(crate) metrics: telemetry::Metrics,
 }
 
@@ -254,7 +256,7 @@ async fn attempt(parts: &Parts, waiting: &[Waiting], deadline: Instant) -> Attem
     let count = waiting.len();
     match parts.leader.current() {
         Leader::Here(me) => tokio::select! {
-            attempt = write(parts, waiting, deadline) => attempt,
+            attempt = write_what_fits(parts, waiting, deadline) => attempt,
             () = parts.leader.replaced(Some(me)) => Attempt::again(count, true, "this replica has lost the lead"),
         },
         // Who sent it here asks the leader itself.
@@ -276,14 +278,31 @@ async fn attempt(parts: &Parts, waiting: &[Waiting], deadline: Instant) -> Attem
     }
 }
 
-/// Proposes to this replica's own log.
-async fn write(parts: &Parts, waiting: &[Waiting], deadline: Instant) -> Attempt {
+/// Proposes to this replica's own log what its disk has room for. The leader's disk decides: the
+/// others make a quorum without a follower that has no room.
+async fn write_what_fits(parts: &Parts, waiting: &[Waiting], deadline: Instant) -> Attempt {
+    let promises = waiting.iter().map(|w| parts.disk_space.promise_for(&w.mutation));
+    let promises: Vec<_> = promises.collect();
+    let has_room = std::iter::zip(waiting, &promises).filter(|(_, promise)| promise.is_ok());
+    let mutations: Vec<_> = has_room.map(|(w, _)| &w.mutation).collect();
+    let written = write(parts, &mutations, deadline).await;
+    let mut fates = written.fates.into_iter();
+    let fate = |promise: Result<_, _>| match promise {
+        Ok(_promise) => fates.next(),
+        Err(full) => Some(Fate::Decided(Err(full))),
+    };
+    Attempt { fates: promises.into_iter().filter_map(fate).collect(), detail: written.detail }
+}
+
+async fn write(parts: &Parts, mutations: &[&Mutation], deadline: Instant) -> Attempt {
+    let count = mutations.len();
+    if count == 0 {
+        return Attempt { fates: Vec::new(), detail: String::new() };
+    }
     let Limits { groups, series, state_bytes, .. } = parts.limits;
     let limits = StateLimits { groups: groups as u64, series: series as u64, bytes: state_bytes };
-    let mutations = waiting.iter().map(|w| &w.mutation);
-    let command = encode_batch(parts.clock.now(), limits, mutations);
+    let command = encode_batch(parts.clock.now(), limits, mutations.iter().copied());
     let written = timeout_at(deadline, parts.raft.client_write(Command(command))).await;
-    let count = waiting.len();
     match written {
         Ok(Ok(response)) => {
             let (index, term) = (response.log_id.index, response.log_id.leader_id.term);

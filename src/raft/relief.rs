@@ -9,18 +9,17 @@ use tokio::time::MissedTickBehavior;
 
 use super::disk_space::DiskSpace;
 use super::members::Members;
-use super::watch::Watch;
 
 const INTERVAL: Duration = Duration::from_millis(100);
-/// Pause after an attempt, so that replicas that fill up together do not pass the lead in circles.
+/// Pause after an attempt, whether or not it succeeded.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Starts to care for it.
-pub(crate) fn start(members: Members, watch: Arc<Watch>, disk: Arc<DiskSpace>) -> AbortHandle {
-    tokio::spawn(run(members, watch, disk)).abort_handle()
+pub(crate) fn start(members: Members, disk: Arc<DiskSpace>) -> AbortHandle {
+    tokio::spawn(run(members, disk)).abort_handle()
 }
 
-async fn run(members: Members, watch: Arc<Watch>, disk: Arc<DiskSpace>) {
+async fn run(members: Members, disk: Arc<DiskSpace>) {
     let mut ticks = tokio::time::interval(INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -28,8 +27,7 @@ async fn run(members: Members, watch: Arc<Watch>, disk: Arc<DiskSpace>) {
         if !disk.is_short() {
             continue;
         }
-        let has_room = |id| watch.report(id).is_ok_and(|told| told.ready && !told.disk_short);
-        let Some(successor) = members.successor(has_room) else { continue };
+        let Some(successor) = members.successor_with_room() else { continue };
         tracing::warn!(free = disk.free(), "the disk gets full: the lead goes to another replica");
         if let Err(refused) = members.hand_over_to(successor).await {
             tracing::warn!(err = %refused, "the lead was not handed over");

@@ -178,7 +178,6 @@ impl Replica {
     ) -> Result<Applied, Unavailable> {
         let running = self.started(deadline).await?;
         let mutation = Mutation { id, change };
-        let _promise = running.promise_for(&mutation)?;
         let proposed = running.proposer.propose(mutation, deadline).await;
         proposed.map_err(|err| explained(running, err))
     }

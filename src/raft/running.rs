@@ -10,7 +10,6 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
-use crate::group::{Change, Mutation};
 use crate::limits::{Limits, SNAPSHOT_TIMEOUT};
 use crate::storage::{Folder, Identity, RaftLog};
 use crate::telemetry;
@@ -18,7 +17,7 @@ use crate::trials::{self, Place};
 
 use super::blocking;
 use super::contact::{self, Contact, Heard};
-use super::disk_space::{DiskSpace, Promise};
+use super::disk_space::DiskSpace;
 use super::error::{Error, Unavailable};
 use super::housekeeping::{self, Housekeeping};
 use super::leader::LeaderView;
@@ -120,14 +119,16 @@ impl Running {
             leader: leader.clone(),
             clock: clock.clone(),
             limits,
+            disk_space: Arc::clone(&disk_space),
             metrics,
         });
         let reader = Reader::start(raft.clone(), leader.clone());
-        let members = Members::new(raft.clone(), identity.node, Arc::clone(&peers), leader);
-        let watch =
-            Watch::start(raft.clone(), identity.node, Arc::clone(&peers), Arc::clone(&folder));
+        let me = identity.node;
+        let watch = Watch::start(raft.clone(), me, Arc::clone(&peers), Arc::clone(&folder));
         let watch = Arc::new(watch);
-        let relief = relief::start(members.clone(), Arc::clone(&watch), Arc::clone(&disk_space));
+        let members =
+            Members::new(raft.clone(), me, Arc::clone(&peers), leader, Arc::clone(&watch));
+        let relief = relief::start(members.clone(), Arc::clone(&disk_space));
         let care = [members.tend(clean_up), relief];
         let housekeeping = housekeeping::start(housekeeping::Parts {
             raft: raft.clone(),
@@ -243,19 +244,6 @@ impl Running {
             self.contact.led(Heard { at, commit: metrics.local_committed.map(|id| id.index) });
         }
         Some(age)
-    }
-
-    /// Room in the log for a mutation; what only frees space is always taken. The leader's disk
-    /// decides: the others make a quorum without a follower that has no room.
-    pub(crate) fn promise_for(&self, mutation: &Mutation) -> Result<Option<Promise>, Unavailable> {
-        let leader = self.raft.server_metrics().borrow_watched().current_leader;
-        match mutation.change {
-            _ if leader.is_some_and(|id| id != self.identity.node) => Ok(None),
-            Change::Push { .. } | Change::FailedPush { .. } => {
-                self.disk_space.promise(mutation.encoded_len() as u64).map(Some)
-            }
-            Change::Delete { .. } | Change::Wipe => Ok(None),
-        }
     }
 
     /// Waits until everything up to `index` is applied.

@@ -97,7 +97,7 @@ impl Service {
             applied_index: position.index().unwrap_or(0),
             digest: view.digest().to_be_bytes().to_vec().into(),
             known_index: running.known_index(route.from),
-            disk_short: running.disk_space.is_short(),
+            disk_short: !running.disk_space.is_roomy(),
             ready: self.replica.health().ready.iter().all(|check| check.ok),
             ..about
         }
@@ -178,10 +178,7 @@ impl Service {
         let deadline = Instant::now() + Duration::from_millis(request.timeout_ms.into());
         let proposed = request.mutations.into_iter().map(|mutation| async move {
             let mutation = decode_mutation(mutation).map_err(senseless)?;
-            let result = match running.promise_for(&mutation) {
-                Ok(_promise) => running.proposer.propose_as_leader(mutation, deadline).await,
-                Err(full) => Err(full),
-            };
+            let result = running.proposer.propose_as_leader(mutation, deadline).await;
             Ok(proposer::proposed(result))
         });
         let results = futures_util::future::try_join_all(proposed).await?;

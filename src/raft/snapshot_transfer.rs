@@ -98,3 +98,16 @@ pub(crate) async fn receive(
     let file = blocking::in_place(|| incoming.finish()).map_err(|err| failed(&err))?;
     Ok((vote, SnapshotData::new(file)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_large_snapshot_has_more_time() {
+        let mib = SNAPSHOT_BYTES_PER_SECOND_MIN;
+        for (bytes, seconds) in [(0, 0), (mib - 1, 0), (mib, 1), (4096 * mib, 4096)] {
+            assert_eq!(time_for(bytes), Duration::from_secs(seconds));
+        }
+    }
+}

@@ -39,8 +39,8 @@ pub(crate) struct MemberStatus {
     pub(crate) version: String,
 }
 
-/// How far the log of one replica has come. Each is at most the next, but for what is committed: a
-/// follower may know less than it has applied by a snapshot.
+/// How far the log of one replica has come. What is purged and what a snapshot has is applied, too; of
+/// a leader, what is applied and committed is in its log. A follower may have it from a snapshot.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct LogStatus {
     /// Up to here nothing is kept.
@@ -50,6 +50,8 @@ pub(crate) struct LogStatus {
     pub(crate) committed: u64,
     /// The newest entry, or what a snapshot has in its place.
     pub(crate) last: u64,
+    /// The term of the newest vote that is on disk.
+    pub(crate) vote_term: u64,
 }
 
 /// The cluster.
@@ -170,7 +172,8 @@ pub(crate) fn of(running: &Running) -> ClusterStatus {
     let metrics = running.metrics();
     let committed = metrics.local_committed.map_or(0, |id| id.index);
     let last = running.log.last_index().unwrap_or(0).max(snapshot);
-    let log = LogStatus { purged, snapshot, committed, last };
+    let vote_term = metrics.vote.leader_id.term;
+    let log = LogStatus { purged, snapshot, committed, last, vote_term };
     let members = members(running, &metrics);
     let voters = members.iter().filter(|member| member.voter).count();
     let reachable = members.iter().filter(|member| member.voter && member.reachable).count();

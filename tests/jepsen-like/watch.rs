@@ -73,6 +73,7 @@ impl Watcher {
                         term: status.term,
                         applied: status.applied,
                         leader: status.leader,
+                        leader_id: status.leader_id,
                         digest: status.digest,
                         checkpoint: status.checkpoint,
                         log: status.log,

@@ -20,7 +20,7 @@ fn the_lead_leaves_a_disk_that_fills_up() {
     let Some(disks) = disks else {
         return skip("root and loop mounts");
     };
-    let mut cluster = Cluster::prepared(THREE, &["--limits.disk-free-bytes=8MiB"]);
+    let mut cluster = Cluster::prepared(THREE, &["--limits.disk-free-bytes=32MiB"]);
     for (name, disk) in &disks {
         cluster.put_on(name, &disk.mount_point());
         cluster.start(name);
@@ -34,7 +34,7 @@ fn the_lead_leaves_a_disk_that_fills_up() {
     let full = cluster.leader();
     let rest: Vec<_> = THREE.iter().copied().filter(|name| *name != full).collect();
     let mount_point = disks[full].mount_point();
-    let filler = fill_up_to(&mount_point, 9 * MIB);
+    let filler = fill_up_to(&mount_point, 36 * MIB);
     let successor = eventually(PATIENCE, "another leader", || {
         Some(cluster.leader()).filter(|leader| *leader != full)
     });

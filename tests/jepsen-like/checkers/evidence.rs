@@ -97,6 +97,9 @@ pub(crate) struct Sighting {
     pub(crate) applied: u64,
     /// The leader that it follows in this term; empty if none.
     pub(crate) leader: String,
+    /// That leader's node id, in as many digits as any; empty if none.
+    #[serde(default)]
+    pub(crate) leader_id: String,
     /// Of its state at `applied`; empty if it was not asked for.
     #[serde(default)]
     pub(crate) digest: String,
@@ -116,6 +119,8 @@ pub(crate) struct LogIndexes {
     pub(crate) snapshot: u64,
     pub(crate) committed: u64,
     pub(crate) last: u64,
+    /// The term of the newest vote that is on disk.
+    pub(crate) vote_term: u64,
 }
 
 /// What a run must have had, at least or at most.

@@ -1,8 +1,12 @@
-//! What replicas say of themselves obeys Raft: a term has one leader; neither the term of one disk nor
-//! an index of one process falls; and nothing is purged that no snapshot has, nor applied or committed
-//! that is not in the log.
+//! What replicas say of themselves obeys Raft: neither the vote of one disk nor an index of one process
+//! falls, nothing is purged that no snapshot has, and a leader has all that it has applied or committed
+//! in its log.
+//!
+//! openraft orders votes by term and node id, so a term may have two leaders, the one with the higher
+//! id after the other.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use super::case::Case;
 use super::{Finding, LogIndexes, Sighting};
@@ -15,53 +19,92 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
         return Finding::Skipped("nobody watched".to_owned());
     }
     sightings.sort_by_key(|sighting| sighting.at);
-    let mut leaders: BTreeMap<u64, &Sighting> = BTreeMap::new();
-    let mut last: BTreeMap<(&str, u32), &Sighting> = BTreeMap::new();
+    let mut disks: BTreeMap<(&str, u32), &Sighting> = BTreeMap::new();
+    let mut processes: BTreeMap<_, Process<'_>> = BTreeMap::new();
     for now in sightings {
-        if !now.leader.is_empty() {
-            let known = *leaders.entry(now.term).or_insert(now);
-            if known.leader != now.leader {
-                return Finding::Fail(format!(
-                    "term {} is led by {} for {}, by {} for {}",
-                    now.term, known.leader, known.replica, now.leader, now.replica
-                ));
-            }
+        if !is_chain(now) {
+            return Finding::Fail(Told(now).to_string());
         }
-        if let Some(log) = now.log.filter(|log| !is_chain(log, now.applied)) {
-            let (replica, applied) = (&now.replica, now.applied);
-            return Finding::Fail(format!("{replica} has applied {applied} with {log:?}"));
-        }
-        let Some(before) = last.insert((&now.replica, now.disk), now) else { continue };
-        let again = now.start == before.start && falls(before, now);
-        if now.term < before.term || again {
-            return Finding::Fail(format!(
-                "{} went from term {}, index {} and {:?} to {}, {} and {:?}",
-                now.replica,
-                before.term,
-                before.applied,
-                before.log,
-                now.term,
-                now.applied,
-                now.log
-            ));
+        let disk = (now.replica.as_str(), now.disk);
+        let forgot = disks.insert(disk, now).filter(|before| vote(now) < vote(before));
+        let new = Process { first: now, last: now, followed: now };
+        let process = processes.entry((disk, now.start)).or_insert(new);
+        if let Some(before) = forgot.or_else(|| process.goes_back(now)) {
+            return Finding::Fail(format!("{}, and then {}", Told(before), Told(now)));
         }
     }
     Finding::Pass
 }
 
-/// Whether each of the indexes follows from those behind it. A damaged snapshot counts as none.
-fn is_chain(log: &LogIndexes, applied: u64) -> bool {
-    let LogIndexes { purged, snapshot, committed, last } = *log;
-    let kept = snapshot == 0 || purged <= snapshot;
-    kept && purged.max(snapshot) <= applied && applied.max(committed) <= last
+fn log(sighting: &Sighting) -> LogIndexes {
+    sighting.log.unwrap_or_default()
 }
 
-/// Whether an index of one process is lower than before. What is at the end of the log may be, when
-/// another leader's entries take its place.
-fn falls(before: &Sighting, now: &Sighting) -> bool {
-    let indexes = |sighting: &Sighting| {
-        let log = sighting.log.unwrap_or_default();
-        [sighting.applied, log.purged, log.snapshot, log.committed]
+/// What must outlive the process.
+fn vote(sighting: &Sighting) -> u64 {
+    log(sighting).vote_term
+}
+
+/// Whether each of the indexes follows from those behind it.
+fn is_chain(sighting: &Sighting) -> bool {
+    let Some(LogIndexes { purged, snapshot, committed, last, .. }) = sighting.log else {
+        return true;
     };
-    std::iter::zip(indexes(before), indexes(now)).any(|(before, now)| now < before)
+    // A follower's may be in a snapshot that is being installed.
+    let leads = sighting.leader == sighting.replica;
+    let whole = !leads || sighting.applied.max(committed) <= last;
+    whole && purged.max(snapshot) <= sighting.applied
+}
+
+/// What one process has said.
+struct Process<'a> {
+    first: &'a Sighting,
+    last: &'a Sighting,
+    /// The last with a leader.
+    followed: &'a Sighting,
+}
+
+impl<'a> Process<'a> {
+    /// What was said before, if `now` goes back behind it.
+    fn goes_back(&mut self, now: &'a Sighting) -> Option<&'a Sighting> {
+        let before = std::mem::replace(&mut self.last, now);
+        let followed = match now.leader_id.as_str() {
+            "" => self.followed,
+            _ => std::mem::replace(&mut self.followed, now),
+        };
+        if falls(before, now) || self.purges_too_much(now) {
+            return Some(before);
+        }
+        // Votes are higher by term, then by node id.
+        let lower = now.term == followed.term && now.leader_id < followed.leader_id;
+        (lower && !now.leader_id.is_empty()).then_some(followed)
+    }
+
+    /// Whether it has purged what its newest snapshot does not have. At its start the newest may have
+    /// been damaged, and the state database have the rest.
+    fn purges_too_much(&self, now: &Sighting) -> bool {
+        let (first, now) = (log(self.first), log(now));
+        now.purged > first.purged && now.purged > now.snapshot
+    }
+}
+
+/// Whether an index of one process is lower than before, or its term. What is at the end of the log
+/// may be, when another leader's entries take its place.
+fn falls(before: &Sighting, now: &Sighting) -> bool {
+    let numbers = |sighting: &Sighting| {
+        let log = log(sighting);
+        [sighting.term, sighting.applied, log.purged, log.snapshot, log.committed]
+    };
+    std::iter::zip(numbers(before), numbers(now)).any(|(before, now)| now < before)
+}
+
+/// A sighting, for people.
+struct Told<'a>(&'a Sighting);
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Sighting { replica, term, applied, leader, leader_id, log, .. } = self.0;
+        write!(f, "{replica} followed {leader} ({leader_id}) in term {term}")?;
+        write!(f, " and had applied {applied} with {log:?}")
+    }
 }

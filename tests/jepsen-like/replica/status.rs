@@ -15,6 +15,8 @@ const LIMIT: Duration = Duration::from_secs(1);
 pub(crate) struct Status {
     /// The name of the leader; empty: none known.
     pub(crate) leader: String,
+    /// Its node id, in hexadecimal digits; empty with the name.
+    pub(crate) leader_id: String,
     pub(crate) term: u64,
     pub(crate) applied: u64,
     pub(crate) digest: String,
@@ -40,12 +42,15 @@ impl Status {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let number = |value: &Value| value.as_u64().unwrap_or_default();
         let members = data["members"].as_array().cloned().unwrap_or_default();
+        let leader = members.iter().find(|member| member["name"] == data["leader"]);
+        let leader_id = leader.map_or_else(String::new, |leader| text(&leader["id"]));
         let (voters, learners): (Vec<_>, Vec<_>) =
             members.iter().partition(|member| member["voter"] == true);
         let names = |members: Vec<&Value>| members.iter().map(|m| text(&m["name"])).collect();
         let (checkpoint, log) = (&data["checkpoint"], &data["log"]);
         Status {
             leader: text(&data["leader"]),
+            leader_id,
             term: number(&data["term"]),
             applied: number(&data["applied_index"]),
             digest: text(&data["digest"]),
@@ -57,6 +62,7 @@ impl Status {
                 snapshot: number(&log["snapshot_index"]),
                 committed: number(&log["committed_index"]),
                 last: number(&log["last_index"]),
+                vote_term: number(&log["vote_term"]),
             }),
             voters: names(voters),
             learners: names(learners),

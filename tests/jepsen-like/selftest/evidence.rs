@@ -104,9 +104,14 @@ fn seen((history, evidence): &Run, sightings: Vec<Sighting>) -> Option<Run> {
     Some((history.clone(), Evidence { sightings, ..evidence.clone() }))
 }
 
-/// A term that two replicas lead.
-pub(super) fn two_leaders(run: &Run) -> Option<Run> {
-    seen(run, vec![sighting(1, "a", 3, 10, "a"), sighting(2, "b", 3, 10, "b")])
+/// A replica that goes back to a leader of the same term, whose votes are lower.
+pub(super) fn leader_goes_back(run: &Run) -> Option<Run> {
+    let led_by = |at, leader: &str, leader_id: &str| Sighting {
+        leader_id: leader_id.to_owned(),
+        ..sighting(at, "a", 3, 10, leader)
+    };
+    let nobody = sighting(3, "a", 3, 10, "");
+    seen(run, vec![led_by(1, "a", "1f"), led_by(2, "b", "2e"), nobody, led_by(4, "a", "1f")])
 }
 
 /// A replica that has forgotten what it had applied.
@@ -122,7 +127,8 @@ pub(super) fn passing_fork(run: &Run) -> Option<Run> {
     seen(run, vec![first, other])
 }
 
-const LOG: LogIndexes = LogIndexes { purged: 5, snapshot: 8, committed: 11, last: 12 };
+const LOG: LogIndexes =
+    LogIndexes { purged: 5, snapshot: 8, committed: 11, last: 12, vote_term: 3 };
 
 /// A replica at index 10, by an account of its log.
 fn with_log(log: LogIndexes) -> Sighting {
@@ -131,7 +137,31 @@ fn with_log(log: LogIndexes) -> Sighting {
 
 /// A log that was purged further than any snapshot goes.
 pub(super) fn purged_too_far(run: &Run) -> Option<Run> {
-    seen(run, vec![with_log(LogIndexes { purged: 9, ..LOG })])
+    seen(run, vec![with_log(LOG), with_log(LogIndexes { purged: 9, ..LOG })])
+}
+
+/// A log that was purged further than what is applied.
+pub(super) fn purged_and_not_applied(run: &Run) -> Option<Run> {
+    seen(run, vec![with_log(LogIndexes { purged: 11, ..LOG })])
+}
+
+/// A disk that has forgotten a vote.
+pub(super) fn forgotten_vote(run: &Run) -> Option<Run> {
+    let after = Sighting { at: 2, start: 1, ..with_log(LogIndexes { vote_term: 2, ..LOG }) };
+    seen(run, vec![with_log(LOG), after])
+}
+
+/// What is no failure: a vote that was not yet on disk when the process ended, a snapshot that is
+/// being installed, and one that was damaged.
+pub(super) fn lawful() -> Vec<Sighting> {
+    let follower = Sighting { leader: "b".to_owned(), ..with_log(LOG) };
+    let unsaved = Sighting { at: 2, term: 4, ..follower.clone() };
+    let restarted = Sighting { at: 3, start: 1, ..follower.clone() };
+    let installing = LogIndexes { committed: 90, ..LOG };
+    let installing = Sighting { at: 4, log: Some(installing), ..restarted.clone() };
+    let damaged = LogIndexes { purged: 9, snapshot: 7, ..LOG };
+    let damaged = Sighting { at: 5, start: 2, log: Some(damaged), ..follower.clone() };
+    vec![follower, unsaved, restarted, installing, damaged]
 }
 
 /// A log that ends before what is committed.
