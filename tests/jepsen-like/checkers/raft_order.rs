@@ -26,7 +26,11 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
             return Finding::Fail(Told(now).to_string());
         }
         let disk = (now.replica.as_str(), now.disk);
-        let forgot = disks.insert(disk, now).filter(|before| vote(now) < vote(before));
+        // An older version tells nothing of its log.
+        let forgot = match now.log {
+            Some(_) => disks.insert(disk, now).filter(|before| vote(now) < vote(before)),
+            None => None,
+        };
         let new = Process { first: now, last: now, followed: now };
         let process = processes.entry((disk, now.start)).or_insert(new);
         if let Some(before) = forgot.or_else(|| process.goes_back(now)) {
@@ -36,13 +40,9 @@ pub(super) fn check(case: &Case<'_>) -> Finding {
     Finding::Pass
 }
 
-fn log(sighting: &Sighting) -> LogIndexes {
-    sighting.log.unwrap_or_default()
-}
-
 /// What must outlive the process.
-fn vote(sighting: &Sighting) -> u64 {
-    log(sighting).vote_term
+fn vote(sighting: &Sighting) -> Option<u64> {
+    sighting.log.map(|log| log.vote_term)
 }
 
 /// Whether each of the indexes follows from those behind it.
@@ -83,19 +83,21 @@ impl<'a> Process<'a> {
     /// Whether it has purged what its newest snapshot does not have. At its start the newest may have
     /// been damaged, and the state database have the rest.
     fn purges_too_much(&self, now: &Sighting) -> bool {
-        let (first, now) = (log(self.first), log(now));
-        now.purged > first.purged && now.purged > now.snapshot
+        self.first
+            .log
+            .zip(now.log)
+            .is_some_and(|(first, now)| now.purged > first.purged && now.purged > now.snapshot)
     }
 }
 
 /// Whether an index of one process is lower than before, or its term. What is at the end of the log
 /// may be, when another leader's entries take its place.
 fn falls(before: &Sighting, now: &Sighting) -> bool {
-    let numbers = |sighting: &Sighting| {
-        let log = log(sighting);
-        [sighting.term, sighting.applied, log.purged, log.snapshot, log.committed]
-    };
-    std::iter::zip(numbers(before), numbers(now)).any(|(before, now)| now < before)
+    let indexes = |log: LogIndexes| [log.purged, log.snapshot, log.committed];
+    let mut logs = before.log.zip(now.log).into_iter().flat_map(|(before, now)| {
+        std::iter::zip(indexes(before), indexes(now)).map(|(before, now)| now < before)
+    });
+    now.term < before.term || now.applied < before.applied || logs.any(|falls| falls)
 }
 
 /// A sighting, for people.

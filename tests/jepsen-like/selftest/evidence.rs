@@ -152,7 +152,7 @@ pub(super) fn forgotten_vote(run: &Run) -> Option<Run> {
 }
 
 /// What is no failure: a vote that was not yet on disk when the process ended, a snapshot that is
-/// being installed, and one that was damaged.
+/// being installed, one that was damaged, and an older version that tells less.
 pub(super) fn lawful() -> Vec<Sighting> {
     let follower = Sighting { leader: "b".to_owned(), ..with_log(LOG) };
     let unsaved = Sighting { at: 2, term: 4, ..follower.clone() };
@@ -161,7 +161,9 @@ pub(super) fn lawful() -> Vec<Sighting> {
     let installing = Sighting { at: 4, log: Some(installing), ..restarted.clone() };
     let damaged = LogIndexes { purged: 9, snapshot: 7, ..LOG };
     let damaged = Sighting { at: 5, start: 2, log: Some(damaged), ..follower.clone() };
-    vec![follower, unsaved, restarted, installing, damaged]
+    let older = Sighting { at: 6, start: 3, log: None, ..follower.clone() };
+    let newer = Sighting { at: 7, start: 4, ..follower.clone() };
+    vec![follower, unsaved, restarted, installing, damaged, older, newer]
 }
 
 /// A log that ends before what is committed.
