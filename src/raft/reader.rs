@@ -245,7 +245,9 @@ mod tests {
         let first = read();
         assert_eq!(asked.recv().await, Some(1));
         let later: Vec<_> = (0..20).map(|_| read()).collect();
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        while reader.queue.capacity() > READ_QUEUE_LEN - later.len() {
+            tokio::task::yield_now().await;
+        }
         gate.add_permits(2);
         assert_eq!(first.await.unwrap(), 1);
         for read in later {
