@@ -121,7 +121,7 @@ impl Struck {
 pub(crate) enum Trouble {
     /// This machine lacks what it takes.
     Lacking(String),
-    /// There is nobody to hit at the moment.
+    /// There is nobody to hit at the moment; nothing was begun, so there is nothing to take back.
     Nobody,
     /// The harness could not do it.
     Failed(String),

@@ -113,8 +113,10 @@ impl<'a> Conductor<'a> {
             }
             Err(trouble) => {
                 self.trouble(world, fault, &trouble);
-                // What was begun is taken back.
-                let _undone = nemesis.heal(world);
+                if !matches!(trouble, Trouble::Nobody) {
+                    // What was begun is taken back.
+                    let _undone = nemesis.heal(world);
+                }
                 world.no_excuse(step);
             }
         }
