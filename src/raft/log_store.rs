@@ -66,6 +66,16 @@ impl LogStore {
     }
 }
 
+/// How far the log is known to be committed. What it remembers of that is a hint, by which all that
+/// stands in it is applied: it counts only if the log has that very entry.
+pub(super) fn known_committed(log: &RaftLog) -> io::Result<Option<LogId>> {
+    let hint = log.committed().map(|bytes| convert::decode_log_id(&bytes)).transpose()?;
+    let Some(id) = hint else { return Ok(None) };
+    let records = log.read(id.index..id.index + 1, READ_BYTES_MAX).map_err(io::Error::other)?;
+    let entry = records.into_iter().next().map(|record| convert::decode_entry(record.bytes));
+    Ok(entry.transpose()?.map(|entry| entry.log_id).filter(|found| *found == id))
+}
+
 fn bounds(range: &impl RangeBounds<u64>) -> Range<u64> {
     let start = match range.start_bound() {
         Bound::Included(start) => *start,
@@ -176,7 +186,7 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn read_committed(&mut self) -> io::Result<Option<LogId>> {
-        self.log.committed().map(|bytes| convert::decode_log_id(&bytes)).transpose()
+        blocking::in_place(|| known_committed(&self.log))
     }
 
     async fn append<I>(&mut self, entries: I, callback: IOFlushed<TypeConfig>) -> io::Result<()>

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::super::convert;
+use super::super::log_store::known_committed;
 use super::super::machine::{Machine, Position};
 use super::super::recover::{self, Content, Picture};
 use super::super::types::LogId;
@@ -47,8 +48,8 @@ impl Remains {
         let Content { log, picture: Picture { store, position }, .. } = content;
         let machine = Machine::new(store, position, Metrics::new());
         let term = vote_term(&log)?;
-        let hint = log.committed().map(|bytes| convert::decode_log_id(&bytes)).transpose();
-        let hint = hint.map_err(unreadable)?.map_or(0, |id| id.index);
+        // Of a damaged entry nothing is known.
+        let hint = known_committed(&log).ok().flatten().map_or(0, |id| id.index);
         let certain = machine.position().index().unwrap_or(0).max(hint);
         // What follows a lost tail is older than what was lost.
         if held.is_none() || !lost_tail {

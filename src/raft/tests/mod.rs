@@ -86,6 +86,22 @@ async fn what_follows_on_purged_entries_is_not_sent() {
     assert_eq!([first(&mut log, 2).await, first(&mut log, 5).await], [None, Some(5)]);
 }
 
+/// openraft applies what stands in the log up to the hint: it counts only beside that very entry.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hint_that_the_log_does_not_bear_out_is_ignored() {
+    let (_folder, mut log, _) = Stores.build().await.unwrap();
+    let id = |term, index| LogId::new(LeaderId::new(term, 1).to_committed(), index);
+    let blank = |index| Entry { log_id: id(1, index), payload: EntryPayload::Blank };
+    log.blocking_append((0..10).map(blank).collect::<Vec<Entry>>()).await.unwrap();
+    for (hint, borne_out) in [(id(1, 9), true), (id(1, 10), false), (id(2, 9), false)] {
+        log.save_committed(Some(hint)).await.unwrap();
+        assert_eq!(log.read_committed().await.unwrap(), borne_out.then_some(hint));
+    }
+    log.save_committed(Some(id(1, 4))).await.unwrap();
+    log.purge(id(1, 4)).await.unwrap();
+    assert_eq!(log.read_committed().await.unwrap(), None);
+}
+
 fn storage_in(folder: &TempDir) -> recover::Options {
     let (path, name) = (folder.path().join("data"), "a".to_owned());
     recover::Options { path, name, disk_free_min: 0, by_hand: None }

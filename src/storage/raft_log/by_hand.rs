@@ -27,9 +27,9 @@ impl ByHand {
         ByHand { writer, _gone: gone }
     }
 
-    /// What waits; `None` if nothing does.
-    pub(crate) fn take(&mut self) -> Option<Taken> {
-        let taken = self.writer.take_waiting();
+    /// What waits, up to so many bytes but at least one operation; `None` if nothing does.
+    pub(crate) fn take(&mut self, bytes_max: usize) -> Option<Taken> {
+        let taken = self.writer.take_waiting(bytes_max);
         (!taken.is_empty()).then_some(Taken(taken))
     }
 

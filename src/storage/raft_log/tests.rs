@@ -22,6 +22,14 @@ fn open_with(dir: &Path, options: Options) -> Result<(RaftLog, Recovered), Error
     RaftLog::open(&dir.join("raft-log"), &dir.join("high-water"), options)
 }
 
+fn open_by_hand(dir: &Path) -> (RaftLog, ByHand) {
+    let (handed, taken) = sync_channel(1);
+    let take_over = Box::new(move |by_hand| handed.send(by_hand).unwrap());
+    let by_hand = Some(Hands { woken: Box::new(|| {}), take_over });
+    let (log, _) = open_with(dir, Options { by_hand, ..small() }).unwrap();
+    (log, taken.recv().unwrap())
+}
+
 fn open(dir: &Path) -> RaftLog {
     let (log, recovered) = open_with(dir, small()).unwrap();
     assert_eq!((recovered.damage, recovered.lost_tail), (None, None));
@@ -48,13 +56,9 @@ fn append(log: &RaftLog, records: Vec<Record>) {
 fn what_is_on_its_way_to_the_disk_is_not_durable() {
     let dir = scratch();
     new_folder(dir.path());
-    let (handed, taken) = sync_channel(1);
-    let take_over = Box::new(move |by_hand| handed.send(by_hand).unwrap());
-    let by_hand = Some(Hands { woken: Box::new(|| {}), take_over });
-    let (log, _) = open_with(dir.path(), Options { by_hand, ..small() }).unwrap();
-    let mut thread: ByHand = taken.recv().unwrap();
+    let (log, mut thread) = open_by_hand(dir.path());
     let mut work = || {
-        let batch = thread.take().unwrap();
+        let batch = thread.take(usize::MAX).unwrap();
         assert!(thread.work_off(batch));
     };
     let append = |indexes: Range<u64>| {
@@ -73,6 +77,30 @@ fn what_is_on_its_way_to_the_disk_is_not_durable() {
     log.purge(6, Bytes::new(), Box::new(|_| {}));
     work();
     assert_eq!((log.last_index(), log.durable_index()), (None, Some(6)));
+}
+
+/// It may be about entries that are not in the batch: a crash would leave it without them, or with
+/// those whose place they take.
+#[test]
+fn a_hint_goes_to_the_disk_with_the_last_that_waits() {
+    let dir = scratch();
+    new_folder(dir.path());
+    let (log, mut thread) = open_by_hand(dir.path());
+    for index in 1..4 {
+        log.append(vec![record(index, 10)], Box::new(|_| {}));
+    }
+    log.save_committed(Bytes::from_static(b"3"));
+    let mut on_disk = || {
+        let batch = thread.take(1).unwrap();
+        assert!(thread.work_off(batch));
+        let image = scratch();
+        copy_dir(dir.path(), image.path());
+        let log = open(image.path());
+        (log.last_index(), log.committed())
+    };
+    assert_eq!(on_disk(), (Some(1), None));
+    assert_eq!(on_disk(), (Some(2), None));
+    assert_eq!(on_disk(), (Some(3), Some(Bytes::from_static(b"3"))));
 }
 
 /// What a log has to hold.

@@ -82,14 +82,17 @@ impl Writer {
             live = wait(&self.shared.work, live);
         }
         drop(self.gather(live));
-        Some(self.take_waiting())
+        Some(self.take_waiting(BATCH_BYTES_MAX))
     }
 
     /// Takes what waits, up to the size of one batch.
-    pub(super) fn take_waiting(&mut self) -> Vec<Queued> {
+    pub(super) fn take_waiting(&mut self, bytes_max: usize) -> Vec<Queued> {
         let mut live = lock(&self.shared.live);
-        let mut taken = live.take(BATCH_BYTES_MAX);
-        self.hint.clone_from(&live.committed);
+        let mut taken = live.take(bytes_max);
+        // What is committed may be among the entries that still wait, or take the place of some.
+        if live.queue.is_empty() {
+            self.hint.clone_from(&live.committed);
+        }
         drop(live);
         self.shared.room.notify_all();
         if trials::bug(Bug::AckBeforeFsync) {

@@ -53,6 +53,11 @@ impl Pace {
         self.stall_micros.store(u64::try_from(time.as_micros()).unwrap(), Ordering::Relaxed);
     }
 
+    /// How much fits into one batch. Now and then no more than one operation, as when bodies are large.
+    fn batch_bytes(&self) -> usize {
+        if self.chance.permille(500) { 1 } else { usize::MAX }
+    }
+
     fn sync_time(&self) -> Duration {
         let stall = Duration::from_micros(self.stall_micros.load(Ordering::Relaxed));
         stall + self.chance.micros(100, 4000)
@@ -96,7 +101,7 @@ async fn work(mut log: ByHand, woken: Arc<Notify>, life: Life, pace: Arc<Pace>) 
             log.sync_mark();
             mark_due = None;
         }
-        if let Some(taken) = log.take() {
+        if let Some(taken) = log.take(pace.batch_bytes()) {
             tokio::time::sleep(pace.sync_time()).await;
             if !life.goes_on() || !log.work_off(taken) {
                 return;

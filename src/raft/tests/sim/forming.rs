@@ -20,15 +20,14 @@ fn a_power_cut_while_it_forms_leaves_one_that_forms_again() {
     for slow in 0..NODES {
         for moment in (from..to).step_by(step) {
             let at = Duration::from_millis(moment);
-            if let Err(failure) = simulated(moment, || cut_at(moment, slow, at)) {
+            if let Err(failure) = simulated(moment, |world| cut_at(world, slow, at)) {
                 panic!("replica {slow} slow, cut after {at:?}:\n{}", failure.report());
             }
         }
     }
 }
 
-async fn cut_at(seed: u64, slow: usize, at: Duration) -> Result<(), Vec<String>> {
-    let world = World::new(seed);
+async fn cut_at(world: World, slow: usize, at: Duration) -> Result<(), Vec<String>> {
     world.nodes()[slow].pace.stall(STALL);
     (0..NODES).for_each(|index| world.start(index));
     tokio::time::sleep(at).await;

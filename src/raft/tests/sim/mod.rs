@@ -72,11 +72,11 @@ impl Failure {
 
 /// Runs one schedule.
 fn run(seed: u64) -> Result<Figures, Failure> {
-    simulated(seed, || live(seed))
+    simulated(seed, live)
 }
 
 /// Runs something in a time of its own, with the chance that follows from a seed.
-fn simulated<T, F>(seed: u64, live: impl FnOnce() -> F) -> Result<T, Failure>
+fn simulated<T, F>(seed: u64, live: impl FnOnce(World) -> F) -> Result<T, Failure>
 where
     F: Future<Output = Result<T, Vec<String>>>,
 {
@@ -89,15 +89,17 @@ where
     let account = Story::default();
     let result = runtime.block_on(async {
         let _written = account.begin();
-        live().await
+        let world = World::new(seed);
+        let result = live(world.clone()).await;
+        world.close();
+        result
     });
     drop(runtime);
     chance::end();
     result.map_err(|broken| Failure { seed, broken, story: account.lines() })
 }
 
-async fn live(seed: u64) -> Result<Figures, Vec<String>> {
-    let world = World::new(seed);
+async fn live(world: World) -> Result<Figures, Vec<String>> {
     let (record, history) = (monitor::Shared::default(), History::default());
     let watching = tokio::spawn(monitor::run(world.clone(), Arc::clone(&record)));
     let early = world.chance.permille(200);

@@ -248,6 +248,14 @@ impl World {
         }
     }
 
+    /// Lets go of the replicas, which hold each other through the network.
+    pub(super) fn close(&self) {
+        for (index, node) in self.nodes().iter_mut().enumerate() {
+            self.net.leave(&address(index));
+            node.replica = None;
+        }
+    }
+
     /// Has a process end in the middle of something that it does with its disk.
     pub(super) fn arm(&self, index: usize, cut: Cut, operations: u64) {
         let nodes = self.nodes();
