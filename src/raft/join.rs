@@ -20,8 +20,9 @@ const JOIN_INTERVAL: Duration = Duration::from_millis(500);
 /// How long one such question may take.
 const JOIN_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Asks to become a member until this replica is one, at the address that it has now. Who was one and
-/// is none any more was removed, and does not ask.
+/// Asks to become a member until this replica is one, at the address that it has now, and will stay
+/// one: what is not committed may be gone again. Who was one and is none any more was removed, and
+/// does not ask.
 pub(crate) async fn join(
     replica: Replica,
     parts: Parts,
@@ -32,7 +33,8 @@ pub(crate) async fn join(
     let me = replica.lobby().me;
     loop {
         let metrics = running.metrics();
-        let lacks = match metrics.membership_config.membership().get_node(&me.node) {
+        let members = metrics.committed_membership_config.membership();
+        let lacks = match members.get_node(&me.node) {
             Some(known) if *known == me.member => return,
             Some(_) => {
                 was_member = true;
@@ -60,7 +62,8 @@ pub(crate) async fn join(
 async fn until_known(running: &Running, me: &Seen) {
     let mut metrics = running.raft.metrics();
     let knows = |metrics: &Metrics| {
-        metrics.membership_config.membership().get_node(&me.node) == Some(&me.member)
+        let members = metrics.committed_membership_config.membership();
+        members.get_node(&me.node) == Some(&me.member)
     };
     while !knows(&metrics.borrow_watched()) {
         if metrics.changed().await.is_err() {

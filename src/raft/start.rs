@@ -18,7 +18,7 @@ use super::join::join;
 use super::recover::{self, Recovered};
 use super::replica::{Consistency, Options, Replica};
 use super::running::{Parts, Running};
-use super::types::Member;
+use super::types::{Member, Membership};
 
 /// How often a replica without a cluster looks around.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
@@ -70,6 +70,9 @@ pub(crate) struct Standing {
     /// Up to where that is known to be committed.
     pub(crate) durable_index: u64,
     pub(crate) voters: BTreeMap<u64, Member>,
+    /// Whether it is certain that this replica was a member: it may have joined by an entry that was
+    /// never committed, and then the cluster does not know it.
+    was_member: bool,
     /// What it knows to be durable on its peers.
     pub(crate) known: Known,
 }
@@ -78,6 +81,9 @@ impl Standing {
     fn of(recovered: &Recovered, folder: &Folder) -> Result<Standing, Error> {
         let position = recovered.machine.position();
         let membership = recovered.last_membership()?;
+        let me = recovered.identity.node;
+        let is_in = |membership: &Membership| membership.get_node(&me).is_some();
+        let was_member = is_in(position.membership.membership()) || !is_in(&membership);
         let voters =
             membership.voter_ids().filter_map(|id| Some((id, membership.get_node(&id)?.clone())));
         let last_index = recovered.log.last_index().max(position.index()).unwrap_or(0);
@@ -86,6 +92,7 @@ impl Standing {
             last_index,
             durable_index: position.index().unwrap_or(0).min(last_index),
             voters: voters.collect(),
+            was_member,
             known: folder.known()?,
         })
     }
@@ -201,7 +208,7 @@ impl Starting {
         }
         self.replica.set_running(running);
         self.replica.watch_raft();
-        tokio::spawn(join(self.replica, self.parts, options, true));
+        tokio::spawn(join(self.replica, self.parts, options, standing.was_member));
         Ok(())
     }
 
@@ -240,7 +247,7 @@ impl Starting {
             }
             // Whoever follows a leader knows the members as they are; without it this replica would
             // wait for calls that never come, and not know why.
-            let removed = heard.iter().find(|seen| {
+            let removed = heard.iter().filter(|_| standing.was_member).find(|seen| {
                 seen.led && !seen.members.is_empty() && !seen.members.contains(&identity.node)
             });
             if let Some(peer) = removed {
