@@ -1,5 +1,8 @@
 //! Compiles the protobuf definitions with protox, so that no `protoc` is needed.
 
+/// Set in `.cargo/config.toml`, which cargo reads only where it is called.
+const ALLOCATOR_SETTINGS: &str = "JEMALLOC_SYS_WITH_MALLOC_CONF";
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
     let files = protox::compile(
@@ -24,6 +27,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     tonic_prost_build::configure()
         .build_transport(false)
         .compile_fds_with_config(files, messages)?;
+    println!("cargo:rerun-if-env-changed={ALLOCATOR_SETTINGS}");
+    if std::env::var_os(ALLOCATOR_SETTINGS).is_none() {
+        println!(
+            "cargo:warning={ALLOCATOR_SETTINGS} is not set: call cargo in the project's own folder, \
+             or the program takes more memory than it has to"
+        );
+    }
     // The compiler is part of the build information.
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let version = std::process::Command::new(rustc).arg("--version").output()?.stdout;

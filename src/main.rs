@@ -9,7 +9,6 @@ use quorumgate::ctl::{self, Answer};
 use quorumgate::drill;
 use quorumgate::server::{Error, Server};
 use quorumgate::telemetry::{self, LogConfig, LogFormat, LogLevel};
-use tikv_jemalloc_ctl::{Access as _, AsName as _};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[global_allocator]
@@ -21,7 +20,6 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
     reason = "help and usage errors go to the terminal"
 )]
 fn main() -> ExitCode {
-    give_memory_back_early();
     let mut args = std::env::args_os().skip(1).peekable();
     if args.peek().is_some_and(|first| ctl::is_command(first)) {
         return tool(|| ctl::run(args));
@@ -67,23 +65,6 @@ fn tool(run: impl FnOnce() -> Answer) -> ExitCode {
     print!("{out}");
     eprint!("{err}");
     ExitCode::from(code)
-}
-
-/// How long freed memory may stay with the process. A burst of pushes or a scrape uses it again
-/// within that time; by default it would stay for 10 s, or for ever in a process that is idle.
-const FREED_MEMORY_MS: isize = 200;
-
-/// Sets up the allocator. What fails is a tuning that has no effect, and no reason not to start.
-fn give_memory_back_early() {
-    // Pages of 2 MiB would be resident as a whole for the one object that still lives in them.
-    let _refused = rustix::thread::disable_transparent_huge_pages(true);
-    // The defaults for arenas to come, and the arena that the program started with.
-    for name in [&b"arenas.dirty_decay_ms\0"[..], b"arena.0.dirty_decay_ms\0"] {
-        let _unknown = name.name().write(FREED_MEMORY_MS);
-    }
-    for name in [&b"arenas.muzzy_decay_ms\0"[..], b"arena.0.muzzy_decay_ms\0"] {
-        let _unknown = name.name().write(0_isize);
-    }
 }
 
 /// How long tasks on the disk may go on after everything else has stopped.

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::types::Entry;
 
-/// Bytes that are kept, as the log encodes them.
+/// Bytes that are kept, as the log encodes them; the newest entry is kept whatever its size.
 const BYTES_MAX: usize = 4 << 20;
 /// What an entry costs beside them.
 const ENTRY_OVERHEAD: usize = 128;
@@ -41,7 +41,7 @@ impl LogTail {
             kept.bytes += bytes + ENTRY_OVERHEAD;
             kept.entries.push_back((entry, bytes));
         }
-        while kept.bytes > BYTES_MAX {
+        while kept.bytes > BYTES_MAX && kept.entries.len() > 1 {
             kept.drop_oldest();
         }
     }
@@ -179,7 +179,10 @@ mod tests {
         assert_eq!(read(&tail, 0, 99, usize::MAX), None);
         assert_eq!(read(&tail, 6, 99, usize::MAX), Some(vec![6, 7, 8]));
         tail.append(entries(9..10, 64 << 20));
-        assert_eq!(read(&tail, 9, 99, usize::MAX), None, "too large to be kept");
-        assert_eq!(tail.lock().bytes, 0);
+        assert_eq!(read(&tail, 9, 99, usize::MAX), Some(vec![9]), "the newest is kept, alone");
+        assert_eq!(read(&tail, 8, 99, usize::MAX), None);
+        tail.append(entries(10..11, 10));
+        assert_eq!(read(&tail, 9, 99, usize::MAX), None);
+        assert_eq!(tail.lock().bytes, 10 + ENTRY_OVERHEAD);
     }
 }

@@ -32,6 +32,8 @@ use super::files::Files;
 
 const REGION: u64 = 1;
 const HARD_STATE: &[u8] = b"hard-state";
+/// Bytes of records up to which the engine's buffer is used again for the next batch.
+const BUFFER_KEPT_MAX: usize = 1 << 20;
 /// The index and the checksum before each record's bytes.
 const PREFIX_BYTES: usize = 8 + 4;
 
@@ -155,8 +157,13 @@ impl LogEngine {
 
     /// Writes a batch; with `sync` it is durable when this returns.
     pub(super) fn write(&self, batch: &mut Batch, sync: bool) -> Result<(), Failure> {
+        let large = batch.bytes > BUFFER_KEPT_MAX;
         (batch.records, batch.bytes) = (0, 0);
-        changing(|| self.engine.write(&mut batch.items, sync)).map(drop)
+        let written = changing(|| self.engine.write(&mut batch.items, sync)).map(drop);
+        if large {
+            batch.items = LogBatch::default();
+        }
+        written
     }
 
     /// Reads and checks one entry; the error says what is wrong with it. Only for the reader thread.

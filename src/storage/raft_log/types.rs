@@ -42,7 +42,7 @@ impl Default for Options {
     fn default() -> Self {
         Options {
             file_bytes: 32 << 20,
-            tail_bytes_max: 1 << 20,
+            tail_bytes_max: 128 << 10,
             mark_interval: Duration::from_millis(100),
             on_sync: Box::new(|_, _, _| {}),
             #[cfg(test)]
