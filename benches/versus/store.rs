@@ -1,5 +1,6 @@
 //! What is stored while something is measured.
 
+use std::io::Read;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -81,9 +82,11 @@ pub(crate) async fn answers(server: &Server) {
     scraped_series(server).await;
 }
 
+/// Scrapes as Prometheus does.
 async fn scraped_series(server: &Server) -> usize {
-    let mut text = Vec::new();
+    let (mut body, mut text) = (Vec::new(), Vec::new());
     let mut connection = Connection::open(server.addr(), ReadBytes::LARGE).await;
-    connection.exchange(&scrape(Encoding::Plain), |piece| text.extend_from_slice(piece)).await;
+    connection.exchange(&scrape(Encoding::Gzip), |piece| body.extend_from_slice(piece)).await;
+    flate2::bufread::MultiGzDecoder::new(&*body).read_to_end(&mut text).unwrap();
     text.split(|&b| b == b'\n').filter(|line| line.starts_with(b"batch_stage_")).count()
 }

@@ -453,12 +453,17 @@ impl Care {
                 .then_some(Due::Flatten);
         }
         self.observe(metrics, me);
+        let voters: BTreeSet<u64> = membership.voter_ids().collect();
+        let up = voters.iter().filter(|id| **id == me || alive(metrics, **id)).count();
+        if up * 2 <= voters.len() {
+            // Nothing could be committed, and each try would be two lines of log.
+            return None;
+        }
         let stable = |since: &Instant| since.elapsed() >= STABLE_FOR;
         if let Some((id, _)) = self.keeps_up.iter().find(|(_, since)| stable(since)) {
             return Some(Due::Change(Change::Promote(*id)));
         }
         let CleanUp { after, voters_min } = self.clean_up?;
-        let voters: BTreeSet<u64> = membership.voter_ids().collect();
         let gone = self.silent.iter().filter(|(_, since)| since.elapsed() >= after);
         let mut removable =
             gone.filter(|(id, _)| !voters.contains(id) || voters.len() > voters_min);

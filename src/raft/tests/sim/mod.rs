@@ -13,6 +13,7 @@ pub(in crate::raft) mod chance;
 mod clients;
 mod disk;
 mod forming;
+mod joining;
 mod monitor;
 mod nemesis;
 mod net;
@@ -23,6 +24,7 @@ mod trials;
 mod verdict;
 mod world;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -169,14 +171,16 @@ async fn heal(world: &World, history: &History) -> Duration {
     begun.elapsed()
 }
 
-/// Whether all replicas run and are voters of one cluster.
+/// Whether all replicas run, are ready, and know each other as the voters.
 fn is_whole(world: &World) -> bool {
-    (0..NODES).all(|index| {
-        world.replica(index).is_some_and(|(replica, _)| {
-            let voters = replica.status().members.iter().filter(|member| member.voter).count();
-            clients::is_ready(&replica) && voters == NODES
+    let replicas: Vec<_> = (0..NODES).filter_map(|index| world.replica(index)).collect();
+    let nodes: BTreeSet<u64> = replicas.iter().map(|(r, _)| r.lobby().me.node).collect();
+    nodes.len() == NODES
+        && replicas.iter().all(|(replica, _)| {
+            let members = replica.status().members;
+            let voters = members.iter().filter(|member| member.voter).map(|member| member.id);
+            clients::is_ready(replica) && voters.collect::<BTreeSet<_>>() == nodes
         })
-    })
 }
 
 async fn until(world: &World, patience: Duration, what: &str, is: impl Fn() -> bool) {
