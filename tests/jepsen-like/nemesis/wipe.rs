@@ -4,6 +4,7 @@ use super::whom::{Hit, Whom};
 use super::{Nemesis, Struck, Trouble};
 use crate::disk;
 use crate::place::shape::Shape;
+use crate::tools;
 use crate::world::World;
 
 pub(super) struct Wipe {
@@ -87,6 +88,8 @@ impl Nemesis for OldDisk {
         world.wipe(number)?;
         let disk = &world.replicas[number].disk;
         disk::copy(&disk.elsewhere(), &disk.data())?;
+        // As whoever puts it there does; else a power cut leaves empty files.
+        tools::run("sync", &["-f", &disk.data().display().to_string()])?;
         Ok(format!("{name} goes back from index {now} to {}", self.copied_at))
     }
 
@@ -116,7 +119,7 @@ impl Nemesis for CorruptSnapshot {
         if let Some(missing) = world.no_namespaces() {
             return Err(Trouble::Lacking(missing.to_owned()));
         }
-        if !crate::tools::installed("iptables") {
+        if !tools::installed("iptables") {
             return Err(Trouble::Lacking("iptables".to_owned()));
         }
         self.hit.choose(world)?;
