@@ -69,11 +69,13 @@ impl Recovered {
         self.writer.stop();
     }
 
-    /// The newest membership on the disk, committed or not.
-    pub(crate) fn last_membership(&self) -> Result<Membership, Error> {
-        let position = self.machine.position();
-        let mut newest = position.membership.membership().clone();
-        let mut next = position.index().map_or(0, |index| index + 1);
+    /// The memberships on the disk and where they stand in the log, the oldest first, which is that of
+    /// the state. All but the last are committed: a change begins when the one before it is.
+    pub(crate) fn memberships(&self) -> Result<Vec<(u64, Membership)>, Error> {
+        let Position { applied, membership } = self.machine.position();
+        let index = membership.log_id().as_ref().map_or(0, |id| id.index);
+        let mut found = vec![(index, membership.membership().clone())];
+        let mut next = applied.map_or(0, |id| id.index + 1);
         while self.log.last_index() >= Some(next) {
             let records = self.log.read(next..u64::MAX, READ_BYTES)?;
             let Some(last) = records.last() else { break };
@@ -82,11 +84,11 @@ impl Recovered {
                 let entry = convert::decode_entry(record.bytes)
                     .map_err(|source| Error::Decode { what: "a log entry", source })?;
                 if let EntryPayload::Membership(membership) = entry.payload {
-                    newest = membership;
+                    found.push((entry.log_id.index, membership));
                 }
             }
         }
-        Ok(newest)
+        Ok(found)
     }
 }
 

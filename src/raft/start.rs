@@ -15,6 +15,7 @@ use super::bootstrap::{self, Decision, Round, Seen};
 use super::chance;
 use super::error::{Error, Unavailable};
 use super::join::join;
+use super::log_store::known_committed;
 use super::recover::{self, Recovered};
 use super::replica::{Consistency, Options, Replica};
 use super::running::{Parts, Running};
@@ -80,10 +81,9 @@ pub(crate) struct Standing {
 impl Standing {
     fn of(recovered: &Recovered, folder: &Folder) -> Result<Standing, Error> {
         let position = recovered.machine.position();
-        let membership = recovered.last_membership()?;
-        let me = recovered.identity.node;
-        let is_in = |membership: &Membership| membership.get_node(&me).is_some();
-        let was_member = is_in(position.membership.membership()) || !is_in(&membership);
+        let mut memberships = recovered.memberships()?;
+        let was_member = was_member(recovered, &memberships)?;
+        let membership = memberships.pop().map(|(_, newest)| newest).unwrap_or_default();
         let voters =
             membership.voter_ids().filter_map(|id| Some((id, membership.get_node(&id)?.clone())));
         let last_index = recovered.log.last_index().max(position.index()).unwrap_or(0);
@@ -101,6 +101,20 @@ impl Standing {
     fn is_alone(&self, me: u64) -> bool {
         self.voters.keys().eq([&me])
     }
+}
+
+/// Whether this replica was a member for certain: by a membership that is committed, or since there
+/// is a cluster; or its disk knows that it is none any more.
+fn was_member(recovered: &Recovered, memberships: &[(u64, Membership)]) -> Result<bool, Error> {
+    let me = recovered.identity.node;
+    let is_in = |membership: &Membership| membership.get_node(&me).is_some();
+    let Some(((index, newest), before)) = memberships.split_last() else { return Ok(false) };
+    let committed = known_committed(&recovered.log)
+        .map_err(|source| Error::Decode { what: "a log entry", source })?
+        .map(|id| id.index)
+        .max(recovered.machine.position().index());
+    let certain = *index == 0 || Some(*index) <= committed;
+    Ok(certain || !is_in(newest) || before.iter().any(|(_, membership)| is_in(membership)))
 }
 
 /// What the peers say of this replica's disk.
